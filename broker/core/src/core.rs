@@ -1,0 +1,3 @@
+//! One node: inputs in, outputs out.
+pub mod input;
+pub mod output;
