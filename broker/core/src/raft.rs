@@ -23,5 +23,5 @@ pub mod group;
 mod heartbeat;
 pub mod membership;
 pub mod outbox;
-mod ready;
+pub mod ready;
 mod timeouts;

@@ -40,7 +40,10 @@ pub enum FrameError {
     Codec(#[from] CodecError),
     /// A raft message inside.
     #[error("raft message in a peer frame")]
-    Message(#[from] chronik_raft_bridge::BridgeError),
+    Message(#[from] chronik_raft_bridge::DecodeError),
+    /// A raft message that was to go into one.
+    #[error("raft message for a peer frame")]
+    Encode(#[from] chronik_raft_bridge::EncodeError),
 }
 
 /// Builds one frame.
