@@ -1,1 +1,3 @@
-//! Not built yet.
+//! What a data partition means, beyond its log.
+
+pub mod producers;
