@@ -1,9 +1,12 @@
 //! Committed entries, given to what they mean: the cluster's image, a coordinator, a partition.
 //! And what a replica's new commit index or new role means to those who wait for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::{Core, Machine, with_causes};
+use super::{Core, Machine, Replica, with_causes};
+use crate::codec::CodecError;
 use crate::coordinator::Coordinator;
 use crate::ids::PartitionId;
 use crate::log::LogError;
@@ -12,10 +15,14 @@ use crate::log::entry::Descriptor;
 use crate::log::image::Image;
 use crate::meta::State;
 use crate::meta::command::Command;
-use crate::partition::producers::Producers;
+use crate::meta::configs::TopicConfig;
+use crate::partition::producers::{InFlight, Producers};
+use crate::partition::{Partition, produce};
 use crate::raft::ready::{Committed, Driven};
-use crate::wire::batch::BatchError;
-use crate::wire::records;
+use crate::wire::records::{self, RecordsError};
+
+/// The topic whose partitions are the coordinators of consumer groups.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// Committed data that the software cannot make sense of: the replica goes offline.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +30,7 @@ pub(super) enum ApplyError {
     #[error("reading the entry")]
     Log(#[from] LogError),
     #[error("the entry's batch")]
-    Batch(#[from] BatchError),
+    Batch(#[from] RecordsError),
     #[error("decoding what the entry says")]
     Codec(#[from] crate::codec::CodecError),
 }
@@ -54,9 +61,13 @@ impl<D: Disk> Core<D> {
                 self.restore_meta(image.index, image.state.clone())?;
                 self.reconcile_all();
             }
-            Machine::Groups(coordinator) => coordinator.restore(image.state.clone())?,
+            Machine::Groups(coordinator) => {
+                let effects = coordinator.restore(image.state.clone())?;
+                self.carry_out(id, effects);
+            }
             Machine::Records(partition) => {
                 partition.producers = Producers::decode(image.state.clone())?;
+                partition.in_flight.clear();
             }
         }
         Ok(())
@@ -89,7 +100,7 @@ impl<D: Disk> Core<D> {
                 self.carry_out(id, effects);
             }
             (Descriptor::Batch(info), Machine::Records(partition)) => {
-                partition.producers.apply(entry.index, info);
+                produce::applied(partition, entry.index, info);
             }
             (Descriptor::LogStart(start), _) => self.move_log_start(id, *start)?,
             (Descriptor::Noop | Descriptor::ConfChange, Machine::Meta) => {
@@ -101,6 +112,7 @@ impl<D: Disk> Core<D> {
             self.decide_proposals(entry.index, entry.term);
         }
         self.decide_changes(id, entry);
+        self.decide_log_starts(id, entry);
         self.checkpoint_machine(id, entry)
     }
 
@@ -117,7 +129,7 @@ impl<D: Disk> Core<D> {
                     self.show_peers();
                     self.reconcile_all();
                 }
-                if applied.configs_changed {
+                if !applied.configs_changed.is_empty() {
                     self.configure();
                 }
                 Ok(applied.outcome)
@@ -136,18 +148,18 @@ impl<D: Disk> Core<D> {
         if !log.wants_roll() {
             return Ok(());
         }
+        let state = replica.machine.encode().unwrap_or_else(|| self.meta.encode());
+        log.roll(state);
         match &replica.machine {
-            Machine::Meta => {
-                log.roll(self.meta.encode());
-                log.drop_before(&mut self.wal, entry.index + 1)?;
-            }
-            Machine::Groups(coordinator) => {
-                log.roll(coordinator.encode());
-                log.drop_before(&mut self.wal, entry.index + 1)?;
-            }
-            Machine::Records(partition) => log.roll(partition.producers.encode()),
+            // The state replaces the commands that made it.
+            Machine::Meta | Machine::Groups(_) => log.drop_before(&mut self.wal, entry.index + 1)?,
+            Machine::Records(_) => {}
         }
         Ok(())
+    }
+
+    pub(crate) fn is_offsets_topic(&self, id: PartitionId) -> bool {
+        self.meta.topic(id.topic).is_some_and(|topic| topic.internal && topic.name == OFFSETS_TOPIC)
     }
 
     /// A replica's owner, as of the newest checkpoint of its log.
@@ -156,18 +168,22 @@ impl<D: Disk> Core<D> {
         id: PartitionId,
         state: Bytes,
     ) -> Result<Machine, crate::codec::CodecError> {
-        if self.meta.is_offsets_topic(id.topic) {
-            let mut coordinator = Coordinator::new(self.group_config(id));
+        if self.is_offsets_topic(id) {
+            let seed = self.coordinator_seed(id);
+            let mut coordinator = Coordinator::new(self.group_config(), seed);
             if !state.is_empty() {
                 coordinator.restore(state)?;
             }
             return Ok(Machine::Groups(Box::new(coordinator)));
         }
-        let mut partition = crate::partition::Partition::default();
-        if !state.is_empty() {
-            partition.producers = Producers::decode(state)?;
-        }
-        Ok(Machine::Records(Box::new(partition)))
+        let producers =
+            if state.is_empty() { Producers::default() } else { Producers::decode(state)? };
+        let topic = self.meta.topic(id.topic).ok_or(CodecError::Unknown { what: "topic", value: 0 })?;
+        Ok(Machine::Records(Box::new(Partition {
+            producers,
+            in_flight: InFlight::default(),
+            config: Arc::new(TopicConfig::on(&self.meta, topic, self.me())),
+        })))
     }
 
     /// What the drive of a group means to those who wait: new commits, a leadership won or lost.
@@ -206,7 +222,7 @@ impl<D: Disk> Core<D> {
         match &mut replica.machine {
             Machine::Meta => self.lead_meta(),
             Machine::Groups(coordinator) => coordinator.lead(self.now, term),
-            Machine::Records(partition) => partition.producers.lead(),
+            Machine::Records(partition) => partition.in_flight.clear(),
         }
     }
 
@@ -217,29 +233,37 @@ impl<D: Disk> Core<D> {
             Machine::Meta => Vec::new(),
             Machine::Groups(coordinator) => coordinator.step_down(),
             Machine::Records(partition) => {
-                partition.producers.step_down();
+                partition.in_flight.clear();
                 Vec::new()
             }
         };
         self.carry_out(id, effects);
         self.fail_appends(id);
         self.fail_changes(id);
+        self.fail_log_starts(id);
     }
 
     /// A replica that cannot go on is named, and the node goes on without it.
     pub(super) fn take_offline(&mut self, id: PartitionId, reason: String) {
         tracing::error!(group = %id, %reason, "replica taken offline");
-        self.lose_leadership(id);
-        self.wake_fetches(id);
-        if let Some(replica) = self.replicas.remove(&id) {
+        if let Some(replica) = self.evict(id) {
             self.offline.insert(id, (replica.group.peer(), reason));
         }
+    }
+
+    /// Takes a replica out of service: whoever waits for it is answered.
+    pub(super) fn evict(&mut self, id: PartitionId) -> Option<Replica<D>> {
+        self.lose_leadership(id);
         self.dirty.remove(&id);
-        self.wake_fetches(id);
+        let replica = self.replicas.remove(&id)?;
+        for fetch in &replica.fetches {
+            self.try_fetch_again(*fetch);
+        }
+        Some(replica)
     }
 }
 
 /// The commands in a batch of a group that keeps no records of users.
-fn commands(payload: Option<Bytes>) -> Result<Vec<Bytes>, BatchError> {
+fn commands(payload: Option<Bytes>) -> Result<Vec<Bytes>, RecordsError> {
     payload.map_or_else(|| Ok(Vec::new()), |batch| records::values(&batch))
 }

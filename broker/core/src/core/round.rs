@@ -52,6 +52,7 @@ impl<D: Disk> Core<D> {
                 break;
             }
         }
+        self.report_soon();
         self.start_sync();
         self.start_checkpoint();
         for (to, frame) in self.outbox.take() {
