@@ -101,7 +101,7 @@ pub fn drain(
     }
     let mut board = Board::new(state);
     board.deactivate(broker);
-    let ids: Vec<PartitionId> = board.partitions_on(broker).collect();
+    let ids: BTreeSet<PartitionId> = board.partitions_on(broker).collect();
     for id in &ids {
         let others: Vec<BrokerId> =
             board.target(*id).iter().copied().filter(|b| *b != broker).collect();

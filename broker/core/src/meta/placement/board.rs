@@ -170,10 +170,12 @@ impl Board {
         let of = |seat: &Seat, id: PartitionId| seat.topics.get(&id.topic).copied().unwrap_or(0);
         let movable = source.groups.iter().copied().filter(|id| {
             let brokers = self.target(*id);
-            let racks = self.racks(brokers.iter().copied());
-            let in_rack = |seat: &Seat| racks.get(&seat.rack).copied().unwrap_or(0);
-            let spread = source.rack == sink.rack || in_rack(sink) < in_rack(source);
-            !brokers.contains(&to) && spread
+            let spread = || {
+                let racks = self.racks(brokers.iter().copied());
+                let in_rack = |seat: &Seat| racks.get(&seat.rack).copied().unwrap_or(0);
+                in_rack(sink) < in_rack(source)
+            };
+            !brokers.contains(&to) && (source.rack == sink.rack || spread())
         });
         movable.min_by_key(|id| {
             let topic_first = usize::MAX - (of(source, *id) + usize::MAX / 2 - of(sink, *id));
