@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use raft::eraftpb::ConfState;
 
 use super::{Core, Machine, Replica, with_causes};
 use crate::codec::CodecError;
 use crate::coordinator::Coordinator;
-use crate::ids::PartitionId;
+use crate::ids::{Index, PartitionId, PeerId};
 use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::entry::Descriptor;
 use crate::log::image::Image;
 use crate::meta::State;
-use crate::meta::command::Command;
+use crate::meta::command::{Command, ConfReport};
 use crate::meta::configs::TopicConfig;
 use crate::partition::producers::{InFlight, Producers};
 use crate::partition::{Partition, produce};
@@ -37,7 +38,7 @@ pub(super) enum ApplyError {
 
 impl<D: Disk> Core<D> {
     pub(super) fn apply(&mut self, id: PartitionId, driven: Driven) {
-        let Driven { installed, committed, conf } = driven;
+        let Driven { installed, committed } = driven;
         if let Some(image) = installed {
             if let Err(error) = self.install(id, &image) {
                 return self.take_offline(id, format!("snapshot: {}", with_causes(&error)));
@@ -48,9 +49,6 @@ impl<D: Disk> Core<D> {
                 let why = format!("entry {}: {}", entry.index, with_causes(&error));
                 return self.take_offline(id, why);
             }
-        }
-        if conf.is_some() {
-            self.report_due = true;
         }
     }
 
@@ -107,6 +105,14 @@ impl<D: Disk> Core<D> {
                 self.meta_applied = self.meta_applied.max(entry.index);
             }
             (Descriptor::Noop | Descriptor::ConfChange, Machine::Groups(_) | Machine::Records(_)) => {}
+        }
+        if let Some(conf) = &entry.conf {
+            self.report_due = true;
+            if id == PartitionId::META {
+                // Its membership is exact at every index, so that a removal is never judged by an
+                // older one.
+                self.meta.apply_meta_conf(&conf_report(entry.index, conf));
+            }
         }
         if id == PartitionId::META {
             self.decide_proposals(entry.index, entry.term);
@@ -260,6 +266,18 @@ impl<D: Disk> Core<D> {
             self.try_fetch_again(*fetch);
         }
         Some(replica)
+    }
+}
+
+/// A membership as the cluster's image keeps it.
+pub(super) fn conf_report(conf_index: Index, conf: &ConfState) -> ConfReport {
+    let peers = |ids: &[u64]| ids.iter().map(|id| PeerId(*id)).collect();
+    ConfReport {
+        conf_index,
+        voters: peers(&conf.voters),
+        outgoing: peers(&conf.voters_outgoing),
+        learners: peers(&conf.learners),
+        learners_next: peers(&conf.learners_next),
     }
 }
 
