@@ -34,8 +34,7 @@ pub(crate) fn converge(world: &mut World, desired: &Desired) -> Plan {
     let mut last = Plan::default();
     for _ in 0..PASSES_MAX {
         last = pass(world, desired, usize::MAX, false);
-        let done = last.steps.is_empty() && last.waiting.is_empty();
-        calm = if done { calm + 1 } else { 0 };
+        calm = if last.is_converged() { calm + 1 } else { 0 };
         if calm == 3 {
             return last;
         }
