@@ -16,6 +16,7 @@ mod coordinators;
 mod describe;
 pub mod inspect;
 mod log_starts;
+pub mod observe;
 mod orders;
 mod parked;
 mod peers;

@@ -233,6 +233,16 @@ impl<D: Disk> Group<D> {
         self.raw.raft.term
     }
 
+    /// Whom this replica voted for in its term; 0 is nobody.
+    pub fn vote(&self) -> u64 {
+        self.raw.raft.vote
+    }
+
+    /// The term of an entry; none if it is outside the log.
+    pub fn term_at(&self, index: Index) -> Option<Term> {
+        self.raw.raft.raft_log.term(index).ok()
+    }
+
     /// The last index that is known to be committed.
     pub fn committed(&self) -> Index {
         self.raw.raft.raft_log.committed
