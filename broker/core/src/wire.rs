@@ -13,6 +13,7 @@ pub mod batch;
 mod body;
 pub mod compression;
 pub mod fetch;
+mod fit;
 pub mod frame;
 mod primitive;
 pub mod produce;
@@ -249,11 +250,12 @@ fn unsupported_produce(header: &RequestHeader, body: &RequestBody) -> Option<Res
 /// Writes a response, with its length prefix, in parts that follow each other on the connection.
 /// Record data is passed on as it was given: not copied, not read.
 pub fn encode_response(response: Response) -> Result<Vec<Part>, EncodeError> {
-    let Response { header, body } = response;
+    let Response { header, mut body } = response;
     let ResponseHeader { api, version, correlation_id } = header;
     if body.api() != api {
         return Err(EncodeError::Mismatch { header, body: body.api() });
     }
+    fit::fit(&mut body, version);
     let mut w = Writer::new(api.flexible(version));
     w.i32(0);
     w.i32(correlation_id);
