@@ -239,12 +239,8 @@ fn unsupported_api_versions(correlation_id: i32) -> Response {
 /// The answer to versions 0 to 2 of Produce, which are told of but not served. With acks=0 the
 /// client reads none.
 fn unsupported_produce(header: &RequestHeader, body: &RequestBody) -> Option<Response> {
-    match body {
-        RequestBody::Produce(request) if request.acks != 0 => {
-            Some(header.respond(request.refused(KafkaError::UnsupportedVersion)))
-        }
-        _ => None,
-    }
+    let RequestBody::Produce(request) = body else { return None };
+    (request.acks != 0).then(|| header.respond(request.refused(KafkaError::UnsupportedVersion)))
 }
 
 /// Writes a response, with its length prefix, in parts that follow each other on the connection.
