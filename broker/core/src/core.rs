@@ -71,7 +71,7 @@ pub struct Core<D: Disk> {
     offline: BTreeMap<PartitionId, (PeerId, String)>,
     tombstones: BTreeMap<PartitionId, PeerId>,
     dirty: BTreeSet<PartitionId>,
-    syncs: Syncs<D>,
+    syncs: Syncs,
     outbox: Outbox,
     peers: Peers,
     proposals: Proposals<D>,

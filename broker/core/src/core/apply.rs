@@ -158,7 +158,7 @@ impl<D: Disk> Core<D> {
         log.roll(state);
         match &replica.machine {
             // The state replaces the commands that made it.
-            Machine::Meta | Machine::Groups(_) => log.drop_before(&mut self.wal, entry.index + 1)?,
+            Machine::Meta | Machine::Groups(_) => log.drop_before(entry.index + 1),
             Machine::Records(_) => {}
         }
         Ok(())

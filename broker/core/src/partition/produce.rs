@@ -91,7 +91,7 @@ impl From<KafkaError> for Refused {
 
 impl From<BatchError> for Refused {
     fn from(error: BatchError) -> Refused {
-        Refused { error: error.kafka(), message: Some(error.to_string()), leader: None }
+        Refused { error: error.kafka_error(), message: Some(error.to_string()), leader: None }
     }
 }
 
