@@ -69,6 +69,8 @@ pub struct BatchInfo {
     pub producer_epoch: i16,
     /// The sequence of the first record, or -1.
     pub base_sequence: i32,
+    /// The leader's wall clock when it proposed the batch: producers expire by it.
+    pub append_ms: i64,
 }
 
 impl BatchInfo {
@@ -76,6 +78,12 @@ impl BatchInfo {
     #[must_use]
     pub fn next_offset(&self) -> Offset {
         self.base_offset.saturating_add(i64::from(self.records))
+    }
+
+    /// Whether `payload` is the batch that this describes, undamaged.
+    #[must_use]
+    pub fn matches(&self, payload: &[u8]) -> bool {
+        payload.len() as u64 == u64::from(self.len) && batch_is_sound(payload, self.crc)
     }
 }
 
@@ -114,6 +122,17 @@ pub enum Descriptor {
     LogStart(Offset),
     /// A record batch that travels beside the entry.
     Batch(BatchInfo),
+}
+
+impl Descriptor {
+    /// How many bytes lie outside the entry.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        match self {
+            Descriptor::Batch(info) => info.len as usize,
+            Descriptor::Noop | Descriptor::ConfChange | Descriptor::LogStart(_) => 0,
+        }
+    }
 }
 
 /// A raft entry, or its payload, that makes no sense.
@@ -237,10 +256,12 @@ pub fn batch_data(info: &BatchInfo) -> Vec<u8> {
         producer_id,
         producer_epoch,
         base_sequence,
+        append_ms,
     } = *info;
     let mut w = Writer::new();
     w.u8(VERSION).u8(Kind::Batch.byte()).i64(base_offset).u32(records).u32(len).u32(crc);
     w.i64(max_timestamp).i64(producer_id).i16(producer_epoch).i32(base_sequence);
+    w.i64(append_ms);
     w.finish().to_vec()
 }
 
@@ -270,6 +291,7 @@ fn descriptor(data: Bytes) -> Result<Descriptor, CodecError> {
             producer_id: r.i64("producer id")?,
             producer_epoch: r.i16("producer epoch")?,
             base_sequence: r.i32("base sequence")?,
+            append_ms: r.i64("append time")?,
         }),
         Some(Kind::Noop | Kind::ConfChange) | None => {
             return Err(CodecError::Unknown { what: "descriptor kind", value: kind.into() });

@@ -1,5 +1,5 @@
 //! The fixed index row of one entry: the lines of an `.idx` file, and the head of an entry's
-//! record in the write-ahead log. 80 bytes, big-endian, the last four a CRC-32C of the rest.
+//! record in the write-ahead log. 88 bytes, big-endian, the last four a CRC-32C of the rest.
 
 use bytes::{Buf, BufMut, Bytes};
 
@@ -7,7 +7,7 @@ use crate::ids::{Index, Offset, Term};
 use crate::log::entry::{BatchInfo, Body, Entry, Kind};
 
 /// The length of a row.
-pub const ROW_BYTES: usize = 80;
+pub const ROW_BYTES: usize = 88;
 const VERSION: u8 = 1;
 
 /// All that is known of an entry without its payload.
@@ -39,6 +39,8 @@ pub struct Row {
     pub producer_epoch: i16,
     /// The sequence of the first record, or -1.
     pub base_sequence: i32,
+    /// The leader's wall clock when it proposed the batch, or -1.
+    pub append_ms: i64,
 }
 
 impl Row {
@@ -66,6 +68,7 @@ impl Row {
             producer_id: -1,
             producer_epoch: -1,
             base_sequence: -1,
+            append_ms: -1,
         };
         match entry.info() {
             Some(info) => {
@@ -76,6 +79,7 @@ impl Row {
                 row.producer_id = info.producer_id;
                 row.producer_epoch = info.producer_epoch;
                 row.base_sequence = info.base_sequence;
+                row.append_ms = info.append_ms;
             }
             None => row.crc = crc32c::crc32c(&bytes),
         }
@@ -100,6 +104,7 @@ impl Row {
             producer_id: self.producer_id,
             producer_epoch: self.producer_epoch,
             base_sequence: self.base_sequence,
+            append_ms: self.append_ms,
         })
     }
 
@@ -132,6 +137,7 @@ impl Row {
         buf.put_i64(self.max_timestamp);
         buf.put_i64(self.running_max_timestamp);
         buf.put_i64(self.producer_id);
+        buf.put_i64(self.append_ms);
         buf.put_u32(self.records);
         buf.put_u32(self.len);
         buf.put_u32(self.crc);
@@ -162,6 +168,7 @@ impl Row {
             max_timestamp: buf.get_i64(),
             running_max_timestamp: buf.get_i64(),
             producer_id: buf.get_i64(),
+            append_ms: buf.get_i64(),
             records: buf.get_u32(),
             len: buf.get_u32(),
             crc: buf.get_u32(),

@@ -214,7 +214,10 @@ fn try_read<D: Disk>(
 fn to_part(slice: Slice) -> Part {
     match slice {
         Slice::Memory(bytes) => Part::Memory(bytes),
-        Slice::File { file, pos, len } => Part::File { file, pos, len },
+        // A read is bounded by the request's 31 bits, or is one batch.
+        Slice::File { file, pos, len } => {
+            Part::File { file, pos, len: u32::try_from(len).unwrap_or(u32::MAX) }
+        }
     }
 }
 

@@ -106,7 +106,7 @@ impl<D: Disk> Group<D> {
     ) -> Result<(), DriveError> {
         let mut ready = self.raw.ready();
         let mut snapshot = None;
-        if !raft::is_empty_snap(ready.snapshot()) {
+        if !ready.snapshot().is_empty() {
             let image = Image::from_raft(ready.snapshot())?;
             snapshot = Some(image.index);
             self.raw.mut_store().install(wal, image.clone())?;
