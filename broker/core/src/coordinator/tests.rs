@@ -47,6 +47,8 @@ struct World {
     /// What is applied.
     log: Vec<Bytes>,
     asked: BTreeMap<Token, i16>,
+    /// Asked and neither answered nor given up.
+    open: BTreeSet<Token>,
     replies: BTreeMap<Token, GroupResponse>,
 }
 
@@ -64,6 +66,7 @@ impl World {
             proposed: Vec::new(),
             log: Vec::new(),
             asked: BTreeMap::new(),
+            open: BTreeSet::new(),
             replies: BTreeMap::new(),
         };
         world.coordinator.lead(world.now(), 1);
@@ -81,6 +84,7 @@ impl World {
                 Effect::Reply { token, response } => {
                     let version = self.asked[&token];
                     encodes(&response, version);
+                    assert!(self.open.remove(&token), "{token:?} was given up");
                     assert!(self.replies.insert(token, response).is_none(), "{token:?} twice");
                 }
             }
@@ -92,6 +96,7 @@ impl World {
         self.next += 1;
         let token = Token { conn: ConnId(self.next), seq: 0 };
         self.asked.insert(token, version);
+        self.open.insert(token);
         let client = ClientInfo { client_id: "client".into(), host: "/10.0.0.1".into() };
         let effects = self.coordinator.handle(self.now(), token, &client, version, request);
         self.carry_out(effects);

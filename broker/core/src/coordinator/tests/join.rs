@@ -293,6 +293,7 @@ fn an_id_that_nobody_uses_holds_a_rebalance_up_only_for_a_session() {
 fn a_new_member_whose_client_gave_up_goes() {
     let mut w = World::new();
     let (id, token) = w.join_new();
+    w.open.remove(&token);
     let effects = w.coordinator.disconnected(w.now(), token.conn);
     w.carry_out(effects);
     w.wait(2_999);
