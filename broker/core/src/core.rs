@@ -61,7 +61,7 @@ pub struct Core<D: Disk> {
     pub(crate) config: Config,
     pub(crate) now: Now,
     disk: D,
-    wal: Wal<D>,
+    pub(crate) wal: Wal<D>,
     node: NodeRecord,
     /// This node's image of the cluster, as of `meta_applied`.
     pub(crate) meta: meta::State,
@@ -72,7 +72,7 @@ pub struct Core<D: Disk> {
     offline: BTreeMap<PartitionId, (PeerId, String)>,
     tombstones: BTreeMap<PartitionId, PeerId>,
     dirty: BTreeSet<PartitionId>,
-    syncs: Syncs<D>,
+    syncs: Syncs,
     outbox: Outbox,
     peers: Peers,
     proposals: Proposals<D>,

@@ -62,7 +62,8 @@ impl<D: Disk> Core<D> {
                 hash ^ (hash >> 29)
             });
         }
-        uuid::Builder::from_u64_pair(words[0], words[1])
+        let [high, low] = words;
+        uuid::Builder::from_bytes(Uuid::from_u64_pair(high, low).into_bytes())
             .with_version(uuid::Version::Random)
             .with_variant(uuid::Variant::RFC4122)
             .into_uuid()

@@ -8,11 +8,12 @@ use crate::core::{Core, Leader};
 use crate::error::KafkaError;
 use crate::ids::{Micros, Offset, PartitionId};
 use crate::log::LogError;
+use crate::log::group_log::Slice;
 use crate::log::disk::Disk;
 use crate::wire::fetch::{
     EpochEnd, FetchPartition, FetchRequest, FetchResponse, FetchedPartition, FetchedTopic,
 };
-use crate::wire::{Response, ResponseBody, ResponseHeader};
+use crate::wire::{Part, Response, ResponseBody, ResponseHeader};
 
 use super::produce::hint;
 
@@ -205,9 +206,19 @@ fn try_read<D: Disk>(
     let max = left.min(usize::try_from(wanted.max_bytes).unwrap_or(0));
     let read = log.read(from, committed, max).map_err(storage)?;
     if first || read.bytes <= max {
-        part.records = read.parts();
+        part.records = read.slices.into_iter().map(to_part).collect();
     }
     Ok(part)
+}
+
+fn to_part(slice: Slice) -> Part {
+    match slice {
+        Slice::Memory(bytes) => Part::Memory(bytes),
+        // A read is bounded by the request's 31 bits, or is one batch.
+        Slice::File { file, pos, len } => {
+            Part::File { file, pos, len: u32::try_from(len).unwrap_or(u32::MAX) }
+        }
+    }
 }
 
 /// A client that follows an older, or a newer, leader (KIP-320).

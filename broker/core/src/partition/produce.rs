@@ -91,7 +91,7 @@ impl From<KafkaError> for Refused {
 
 impl From<BatchError> for Refused {
     fn from(error: BatchError) -> Refused {
-        Refused { error: error.kafka(), message: Some(error.to_string()), leader: None }
+        Refused { error: error.kafka_error(), message: Some(error.to_string()), leader: None }
     }
 }
 
@@ -345,9 +345,4 @@ pub(crate) fn hint(leader: Leader) -> LeaderHint {
         leader_id: i32::try_from(leader.broker.0).unwrap_or(-1),
         leader_epoch: leader.epoch(),
     }
-}
-
-/// The name of the partition that a request means.
-pub(crate) fn partition_id(topic: crate::ids::Uuid, partition: i32) -> Option<PartitionId> {
-    Some(PartitionId::new(topic, u32::try_from(partition).ok()?))
 }

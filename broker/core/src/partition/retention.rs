@@ -54,13 +54,15 @@ impl<D: Disk> Core<D> {
         let Some(replica) = replicas.get_mut(&id) else { return Ok(()) };
         let state = replica.machine.encode();
         let log = replica.group.log_mut();
-        if start >= log.applied_end() {
+        let applied_end = log.offset_after(log.applied_index())?;
+        if start >= applied_end {
             // All records go: the segment that is being written ends here.
             if let Some(state) = state {
                 log.roll(state);
             }
         }
-        log.set_start(wal, start)
+        log.set_start(wal, start);
+        Ok(())
     }
 }
 

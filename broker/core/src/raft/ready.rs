@@ -86,6 +86,9 @@ impl<D: Disk> Group<D> {
         while self.has_ready() {
             self.drive_once(wal, outbox, round, &mut driven)?;
         }
+        if let Some(fault) = self.log().take_fault() {
+            return Err(fault.into());
+        }
         // A payload that no Ready asked for belongs to an entry that raft refused.
         self.staged.clear();
         let bytes = driven.committed.iter().map(|entry| entry.what.payload_len()).sum();
@@ -103,7 +106,7 @@ impl<D: Disk> Group<D> {
     ) -> Result<(), DriveError> {
         let mut ready = self.raw.ready();
         let mut snapshot = None;
-        if !raft::is_empty_snap(ready.snapshot()) {
+        if !ready.snapshot().is_empty() {
             let image = Image::from_raft(ready.snapshot())?;
             snapshot = Some(image.index);
             self.raw.mut_store().install(wal, image.clone())?;

@@ -80,7 +80,8 @@ fn what_the_builder_makes_is_what_the_crate_makes() {
 fn every_fault_has_its_error() {
     let good = three();
     assert_eq!(validate(&good).unwrap().records, 3);
-    for len in 0..good.len() {
+    refused(b"", KafkaError::InvalidRecord);
+    for len in 1..good.len() {
         refused(&good[..len], KafkaError::CorruptMessage);
     }
     refused(&[&good[..], &good[..]].concat(), KafkaError::InvalidRecord);
