@@ -1,0 +1,263 @@
+//! What must hold at every moment, one rule a file, checked after every round of every node. The
+//! checks draw no chance and change nothing.
+
+mod acked_durable;
+mod commit_monotonic;
+mod conf_changes_overlap;
+mod election_safety;
+mod leader_completeness;
+mod log_matching;
+mod lost_identities;
+mod meta_equal_at_index;
+mod no_replica_offline;
+mod offsets_dense;
+mod said_is_synced;
+mod synced_on_quorum;
+mod term_and_vote_monotonic;
+mod truth;
+mod votes_once;
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use chronik_core::core::Core;
+use chronik_core::core::input::Ticket;
+use chronik_core::core::observe::ReplicaView;
+use chronik_core::ids::{BrokerId, Index, Offset, PartitionId, PeerId};
+use chronik_core::log::mem_disk::MemDisk;
+use chronik_core::raft::envelope::{self, Section};
+use raft::eraftpb::{Message, MessageType};
+
+pub use truth::Serial;
+use truth::Truth;
+
+use crate::coverage::Coverage;
+
+/// Something that must never happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl Violation {
+    fn new<T>(invariant: &'static str, what: String) -> Result<T, Violation> {
+        Err(Violation { invariant, what })
+    }
+}
+
+/// One life of one replica of one group.
+pub(crate) type ReplicaKey = (PartitionId, PeerId);
+
+/// All rules, with what they remember.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    pub(crate) truth: Truth,
+    seen: BTreeMap<BrokerId, BTreeMap<PartitionId, Seen>>,
+    synced: synced_on_quorum::Synced,
+    elections: election_safety::Elections,
+    promises: term_and_vote_monotonic::Promises,
+    votes: votes_once::Votes,
+    lost: lost_identities::LostIdentities,
+    confs: conf_changes_overlap::Confs,
+    images: meta_equal_at_index::Images,
+}
+
+/// A replica when it was last looked at, in this run of its process.
+#[derive(Debug, Clone)]
+struct Seen {
+    peer: PeerId,
+    term: u64,
+    vote: u64,
+    committed: Index,
+    last: Index,
+    led: bool,
+    conf: raft::eraftpb::ConfState,
+    conf_index: Index,
+}
+
+impl Checks {
+    /// A process began to run.
+    pub(crate) fn started(&mut self, node: BrokerId) {
+        self.seen.remove(&node);
+        self.synced.forget_pending(node);
+        self.promises.forget_pending(node);
+    }
+
+    /// A process ended.
+    pub(crate) fn stopped(&mut self, node: BrokerId) {
+        self.started(node);
+    }
+
+    /// The disk of a broker is gone.
+    pub(crate) fn disk_lost(&mut self, node: BrokerId) {
+        self.lost.lose(node);
+    }
+
+    /// A sync of the write-ahead log was asked for: what is written now will be on disk after it.
+    pub(crate) fn sync_begins(&mut self, node: BrokerId, ticket: Ticket, core: &Core<MemDisk>) {
+        for view in core.replica_views() {
+            self.synced.begin(node, ticket, &view, core);
+            self.promises.begin(node, ticket, &view);
+        }
+    }
+
+    /// A sync has ended.
+    pub(crate) fn synced(&mut self, node: BrokerId, ticket: Ticket) {
+        self.synced.end(node, ticket);
+        self.promises.end(node, ticket);
+    }
+
+    /// A node has ended a round.
+    pub(crate) fn observe(
+        &mut self,
+        node: BrokerId,
+        core: &Core<MemDisk>,
+        coverage: &mut Coverage,
+    ) -> Result<(), Violation> {
+        no_replica_offline::check(node, core)?;
+        self.images.check(node, core)?;
+        let mut seen = self.seen.remove(&node).unwrap_or_default();
+        let mut now = BTreeMap::new();
+        for view in core.replica_views() {
+            let before = seen.remove(&view.id).filter(|before| before.peer == view.peer);
+            let unchanged = before.as_ref().is_some_and(|before| before.is_like(&view));
+            if let (true, Some(before)) = (unchanged, &before) {
+                now.insert(view.id, before.clone());
+                continue;
+            }
+            self.check(node, core, &view, before.as_ref(), coverage)?;
+            now.insert(view.id, Seen::of(&view));
+        }
+        self.seen.insert(node, now);
+        Ok(())
+    }
+
+    fn check(
+        &mut self,
+        node: BrokerId,
+        core: &Core<MemDisk>,
+        view: &ReplicaView<'_>,
+        before: Option<&Seen>,
+        coverage: &mut Coverage,
+    ) -> Result<(), Violation> {
+        self.lost.held(node, view)?;
+        self.promises.check(view, before)?;
+        commit_monotonic::check(view, before)?;
+        self.confs.check(view, coverage)?;
+        let leads = self.elections.check(view, coverage)?;
+        let from = before.map_or(0, |before| before.committed);
+        let fresh = log_matching::check(&mut self.truth, core, view, from, coverage)?;
+        for index in fresh {
+            let conf = before.map(|before| &before.conf);
+            self.synced.check(&self.truth, view, conf, index)?;
+        }
+        if leads {
+            leader_completeness::check(&self.truth, core, view)?;
+        }
+        if before.is_some_and(|before| view.last < before.last) {
+            coverage.count("truncations");
+        }
+        Ok(())
+    }
+
+    /// A node lets a frame go.
+    pub(crate) fn sent(
+        &mut self,
+        node: BrokerId,
+        frame: &[Bytes],
+        coverage: &mut Coverage,
+    ) -> Result<(), Violation> {
+        let mut joined = BytesMut::new();
+        frame.iter().for_each(|part| joined.extend_from_slice(part));
+        let sections = match envelope::decode(joined.freeze()) {
+            Ok(sections) => sections,
+            Err(error) => {
+                return Violation::new("frames decode", format!("of {node:?}: {error}"));
+            }
+        };
+        for section in sections {
+            if let Section::Raft { group, message, .. } = section {
+                self.said(group, &message, coverage)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn said(
+        &mut self,
+        group: PartitionId,
+        message: &Message,
+        coverage: &mut Coverage,
+    ) -> Result<(), Violation> {
+        self.lost.said(group, message)?;
+        match message.get_msg_type() {
+            MessageType::MsgRequestVote | MessageType::MsgRequestVoteResponse => {
+                self.votes.check(group, message)?;
+                self.promises.said(group, message)
+            }
+            MessageType::MsgAppendResponse => said_is_synced::check(&self.synced, group, message),
+            MessageType::MsgSnapshot => {
+                coverage.count("snapshots sent");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A client was told that its records are there.
+    pub(crate) fn acked(
+        &mut self,
+        group: PartitionId,
+        base: Offset,
+        serials: &[Serial],
+    ) -> Result<(), Violation> {
+        acked_durable::acked(&mut self.truth, group, base, serials)
+    }
+
+    /// A client has read a record.
+    pub(crate) fn read(
+        &self,
+        group: PartitionId,
+        offset: Offset,
+        serial: Option<Serial>,
+    ) -> Result<(), Violation> {
+        acked_durable::read(&self.truth, group, offset, serial)
+    }
+
+    /// Whether no committed entry hangs on fewer replicas than its group has voters.
+    pub(crate) fn replicas_are_whole(&self) -> bool {
+        let all = self.seen.values().flat_map(|groups| groups.iter());
+        let mut all = all.peekable();
+        all.peek().is_some()
+            && all.all(|(id, seen)| {
+                seen.conf.voters_outgoing.is_empty()
+                    && seen.conf.voters.iter().all(|voter| {
+                        self.synced.has(&(*id, PeerId(*voter)), self.truth.last(*id))
+                    })
+            })
+    }
+}
+
+impl Seen {
+    fn of(view: &ReplicaView<'_>) -> Seen {
+        Seen {
+            peer: view.peer,
+            term: view.term,
+            vote: view.vote,
+            committed: view.committed,
+            last: view.last,
+            led: view.role == chronik_core::raft::group::Role::Leader,
+            conf: view.conf.clone(),
+            conf_index: view.conf_index,
+        }
+    }
+
+    fn is_like(&self, view: &ReplicaView<'_>) -> bool {
+        let leads = view.role == chronik_core::raft::group::Role::Leader;
+        (self.term, self.vote, self.committed, self.last, self.led, self.conf_index)
+            == (view.term, view.vote, view.committed, view.last, leads, view.conf_index)
+    }
+}

@@ -1,0 +1,85 @@
+//! State machine safety: what one replica holds to be committed at an index, every other holds
+//! there too, over every restart.
+
+use chronik_core::core::Core;
+use chronik_core::core::observe::ReplicaView;
+use chronik_core::ids::Index;
+use chronik_core::log::entry::Body;
+use chronik_core::log::mem_disk::MemDisk;
+
+use super::truth::Truth;
+use super::{Violation, offsets_dense};
+use crate::coverage::Coverage;
+
+const NAME: &str = "log matching";
+
+/// Compares what `view` committed after `from` with what is known. Returns what nobody knew before.
+pub(super) fn check(
+    truth: &mut Truth,
+    core: &Core<MemDisk>,
+    view: &ReplicaView<'_>,
+    from: Index,
+    coverage: &mut Coverage,
+) -> Result<Vec<Index>, Violation> {
+    let mut fresh = Vec::new();
+    // Birth is the one entry that no log holds.
+    for index in from.max(1) + 1..=view.committed {
+        let known = truth.group(view.id).entry(index);
+        if known.is_none() && truth.group(view.id).last() + 1 != index {
+            let last = truth.group(view.id).last();
+            return Violation::new(
+                NAME,
+                format!("{} {} commits {index} before anyone has committed {}", view.id, view.peer, last + 1),
+            );
+        }
+        let entry = if index < view.first { None } else { core.entry_at(view.id, index) };
+        let Some(entry) = entry else {
+            if known.is_none() {
+                truth.group(view.id).extend(index, None);
+                fresh.push(index);
+            }
+            continue;
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                return Violation::new(
+                    NAME,
+                    format!("{} {} cannot read its committed entry {index}: {error}", view.id, view.peer),
+                );
+            }
+        };
+        let sum = match &entry.body {
+            Body::Noop => 0,
+            Body::ConfChange(bytes) => crc(bytes),
+            Body::LogStart(offset) => crc(&offset.to_be_bytes()),
+            Body::Batch(_, bytes) => crc(bytes),
+        };
+        match known.flatten() {
+            Some(known) if known != (entry.term, sum) => {
+                return Violation::new(
+                    NAME,
+                    format!(
+                        "{} {} committed {index} as term {} sum {sum:08x}, others as term {} sum {:08x}",
+                        view.id, view.peer, entry.term, known.0, known.1
+                    ),
+                );
+            }
+            Some(_) => {}
+            None => {
+                truth.group(view.id).extend(index, Some((entry.term, sum)));
+                if known.is_none() {
+                    coverage.count("entries committed");
+                    fresh.push(index);
+                    offsets_dense::append(truth, view.id, &entry)?;
+                }
+            }
+        }
+    }
+    Ok(fresh)
+}
+
+/// A checksum good enough to tell entries apart.
+fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}

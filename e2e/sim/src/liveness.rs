@@ -1,0 +1,54 @@
+//! What a cluster has to become again once nothing goes wrong any more: everything led, everything
+//! equal, everybody served, nothing left to do.
+
+use std::collections::BTreeMap;
+
+use chronik_core::ids::{BrokerId, PartitionId};
+use chronik_core::raft::group::Role;
+
+use crate::world::World;
+
+impl World {
+    /// What is still missing; none if the cluster is whole.
+    pub(crate) fn unfinished(&self) -> Option<String> {
+        let since = self.calm_since?;
+        if !self.operator.converged {
+            return Some(format!("the operator's plan is not empty: {}", self.operator.last));
+        }
+        if let Some(stuck) = self.clients.stuck(since) {
+            return Some(stuck);
+        }
+        let mut images = BTreeMap::new();
+        let mut leaders: BTreeMap<PartitionId, BrokerId> = BTreeMap::new();
+        let mut commits: BTreeMap<PartitionId, (BrokerId, u64)> = BTreeMap::new();
+        for (id, node) in &self.nodes {
+            let Some(core) = &node.core else { continue };
+            images.insert(core.image().0, *id);
+            for view in core.replica_views() {
+                if view.role == Role::Leader {
+                    if let Some(other) = leaders.insert(view.id, *id) {
+                        return Some(format!("{id:?} and {other:?} both lead {}", view.id));
+                    }
+                }
+                if view.applied != view.committed || view.committed != view.last {
+                    // Writes never stop; only a replica that stays far behind is not converging.
+                    let behind = view.last.saturating_sub(view.applied);
+                    if behind > 64 {
+                        return Some(format!("{} on {id:?} is {behind} behind", view.id));
+                    }
+                }
+                let (other, commit) = *commits.entry(view.id).or_insert((*id, view.committed));
+                if commit.abs_diff(view.committed) > 64 {
+                    let here = view.committed;
+                    return Some(format!("{} is at {commit} on {other:?} and {here} on {id:?}", view.id));
+                }
+            }
+        }
+        let (low, high) = (images.keys().next()?, images.keys().next_back()?);
+        if high - low > 4 {
+            return Some(format!("images are at {images:?}"));
+        }
+        let live = commits.keys().find(|group| !leaders.contains_key(*group));
+        live.map(|group| format!("{group} has no leader"))
+    }
+}

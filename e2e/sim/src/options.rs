@@ -1,0 +1,157 @@
+//! The shape of one run, drawn from its seed: how large, how busy, how hostile. Runs differ in
+//! kind, not only in chance: what never happens in one run lets other things go further.
+
+use crate::prng::{Prng, Salt};
+
+/// The shape of one run. Times in microseconds, chances in a million.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The seed of everything.
+    pub seed: u64,
+    /// Brokers at the birth of the cluster.
+    pub brokers: u32,
+    /// How many brokers are wanted later, one after the other.
+    pub resizes: Vec<u32>,
+    /// Topics; each with up to `partitions_max` partitions.
+    pub topics: u32,
+    /// Partitions of a topic at most.
+    pub partitions_max: u32,
+    /// Producers.
+    pub producers: u32,
+    /// Consumers.
+    pub consumers: u32,
+    /// How long things go wrong.
+    pub hostile_for: u64,
+    /// The longest ordinary delay of a frame.
+    pub net_delay_max: u64,
+    /// Chance of each frame to break its stream.
+    pub net_break: u64,
+    /// The longest ordinary sync.
+    pub sync_max: u64,
+    /// Chance of a sync to take seconds.
+    pub sync_stall: u64,
+    /// Chance of a sync to fail, which ends the process.
+    pub sync_fail: u64,
+    /// What can go wrong, with its weight.
+    pub faults: Vec<(FaultKind, u64)>,
+    /// Between two faults at most.
+    pub fault_gap_max: u64,
+    /// Chance of the operator to die after each of its steps.
+    pub operator_dies: u64,
+    /// Whether logs roll, checkpoint and recycle all the time.
+    pub small_logs: bool,
+}
+
+/// What can go wrong, beside what goes wrong by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// A process is killed; the page cache stays.
+    Kill,
+    /// Power is lost; unsynced bytes go, or stay in part.
+    PowerLoss,
+    /// Power is lost on all brokers at once.
+    Blackout,
+    /// A process stands still for a while.
+    Pause,
+    /// A process is asked to stop, and is started again.
+    Shutdown,
+    /// Two groups of brokers do not hear each other.
+    Partition,
+    /// One broker is not heard by another.
+    OneWay,
+    /// A stream breaks.
+    Break,
+    /// A wall clock steps.
+    ClockStep,
+    /// A disk is full for a while.
+    DiskFull,
+    /// A broker loses its disk.
+    LoseDisk,
+}
+
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [FaultKind; 11] = [
+        FaultKind::Kill,
+        FaultKind::PowerLoss,
+        FaultKind::Blackout,
+        FaultKind::Pause,
+        FaultKind::Shutdown,
+        FaultKind::Partition,
+        FaultKind::OneWay,
+        FaultKind::Break,
+        FaultKind::ClockStep,
+        FaultKind::DiskFull,
+        FaultKind::LoseDisk,
+    ];
+
+    /// Its name, for the command line and the counters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultKind::Kill => "kill",
+            FaultKind::PowerLoss => "power-loss",
+            FaultKind::Blackout => "blackout",
+            FaultKind::Pause => "pause",
+            FaultKind::Shutdown => "shutdown",
+            FaultKind::Partition => "partition",
+            FaultKind::OneWay => "one-way",
+            FaultKind::Break => "break",
+            FaultKind::ClockStep => "clock-step",
+            FaultKind::DiskFull => "disk-full",
+            FaultKind::LoseDisk => "lose-disk",
+        }
+    }
+}
+
+const SECOND: u64 = 1_000_000;
+
+impl Options {
+    /// The run of `seed`.
+    #[must_use]
+    pub fn swarm(seed: u64) -> Options {
+        let rng = &mut Prng::new(seed, Salt::Options);
+        let brokers: u32 = *rng.pick(&[1, 3, 3, 3, 3, 4, 5]).unwrap_or(&3);
+        let mut size = brokers;
+        let resizes = (0..rng.range(0, 3)).map(|_| {
+            size = match rng.range(0, 2) {
+                0 => size + 1,
+                1 => size + 2,
+                _ => size.saturating_sub(1),
+            };
+            size = size.clamp(if brokers >= 3 { 3 } else { 1 }, 6);
+            size
+        });
+        let resizes = resizes.collect();
+        let faults = FaultKind::ALL
+            .into_iter()
+            .filter_map(|kind| {
+                let weight = rng.range(0, 12).saturating_sub(4);
+                (weight > 0).then_some((kind, weight))
+            })
+            .collect();
+        Options {
+            seed,
+            brokers,
+            resizes,
+            topics: u32_of(rng.range(1, 3)),
+            partitions_max: u32_of(rng.range(1, 4)),
+            producers: u32_of(rng.range(1, 5)),
+            consumers: u32_of(rng.range(1, 3)),
+            hostile_for: rng.range(15, 45) * SECOND,
+            net_delay_max: rng.skewed(500, 60_000),
+            net_break: rng.range(0, 3).saturating_sub(1) * rng.range(0, 2_000),
+            sync_max: rng.skewed(300, 40_000),
+            sync_stall: rng.range(0, 2).saturating_sub(1) * 1_000,
+            sync_fail: rng.range(0, 2).saturating_sub(1) * 300,
+            faults,
+            fault_gap_max: rng.range(1, 8) * SECOND,
+            operator_dies: rng.range(0, 1) * 200_000,
+            small_logs: rng.range(0, 3) > 0,
+        }
+    }
+}
+
+fn u32_of(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,67 @@
+//! What happened: the last events in words, and all of them in one number. Two runs of one seed
+//! must come to the same number.
+
+use std::collections::VecDeque;
+
+/// Events that a failure shows.
+const SHOWN: usize = 50;
+
+/// A record of a run.
+#[derive(Debug)]
+pub struct Trace {
+    hash: u64,
+    steps: u64,
+    last: VecDeque<String>,
+    echo: bool,
+}
+
+impl Trace {
+    /// Nothing happened yet. With `echo`, everything is printed as it happens.
+    #[must_use]
+    pub fn new(echo: bool) -> Trace {
+        Trace { hash: 0xcbf2_9ce4_8422_2325, steps: 0, last: VecDeque::new(), echo }
+    }
+
+    /// Something happened.
+    pub fn note(&mut self, now: u64, what: &str) {
+        self.steps += 1;
+        self.absorb(&now.to_le_bytes());
+        self.absorb(what.as_bytes());
+        let line = format!("{:>10}.{:03} ms  {what}", now / 1000, now % 1000);
+        if self.echo {
+            #[allow(clippy::print_stdout, reason = "a person asked to see every event")]
+            {
+                println!("{line}");
+            }
+        }
+        if self.last.len() == SHOWN {
+            self.last.pop_front();
+        }
+        self.last.push_back(line);
+    }
+
+    /// Bytes that must be the same in every run of the seed.
+    pub fn absorb(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    /// All that happened, in one number.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// How much happened.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The last events.
+    #[must_use]
+    pub fn last(&self) -> Vec<String> {
+        self.last.iter().cloned().collect()
+    }
+}
