@@ -211,8 +211,9 @@ impl Model {
                 && log.hard_state().commit >= moment.hard.commit
         });
         let Some(at) = at else {
-            let last: Vec<_> =
-                may_be.map(|i| (self.moments[i].entries.len() + 1, &self.moments[i].hard)).collect();
+            let last: Vec<_> = may_be
+                .map(|i| (self.moments[i].entries.len() + 1, &self.moments[i].hard))
+                .collect();
             panic!("{first}..={} {:?}, not one of {last:?}", log.last(), log.hard_state());
         };
         let mut moment = self.moments[at].clone();
@@ -250,7 +251,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20000, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_synced_is_lost(steps in steps()) {
