@@ -94,8 +94,7 @@ impl Shard {
     }
 
     fn create(&mut self, id: PartitionId, birth: Birth) {
-        let log =
-            GroupLog::create(self.disk.clone(), &mut self.wal, id, birth, &limits()).unwrap();
+        let log = GroupLog::create(self.disk.clone(), &mut self.wal, id, birth, &limits()).unwrap();
         self.groups.insert(id, log);
     }
 
