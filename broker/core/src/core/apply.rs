@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raft::eraftpb::ConfState;
 
+use super::replica::Offline;
 use super::{Core, Machine, Replica, with_causes};
 use crate::codec::CodecError;
 use crate::coordinator::Coordinator;
@@ -253,7 +254,9 @@ impl<D: Disk> Core<D> {
     pub(super) fn take_offline(&mut self, id: PartitionId, reason: String) {
         tracing::error!(group = %id, %reason, "replica taken offline");
         if let Some(replica) = self.evict(id) {
-            self.offline.insert(id, (replica.group.peer(), reason));
+            let peer = replica.group.peer();
+            let log = Some(replica.group.into_log());
+            self.offline.insert(id, Offline { peer, reason, log });
         }
     }
 

@@ -155,7 +155,8 @@ impl<D: Disk> Core<D> {
             return;
         }
         let awake = self.replicas.values_mut().map(|replica| replica.group.log_mut());
-        let logs = awake.chain(self.dormant.values_mut());
+        let offline = self.offline.values_mut().filter_map(|offline| offline.log.as_mut());
+        let logs = awake.chain(self.dormant.values_mut()).chain(offline);
         match Checkpoint::begin(&mut self.wal, logs) {
             Ok((checkpoint, job)) => self.sync_checkpoint(checkpoint, job),
             Err(error) => tracing::error!(error = %with_causes(&error), "no checkpoint was made"),
