@@ -13,5 +13,9 @@
 //! One thread runs all sockets and the core. Nothing here decides anything about records, groups
 //! or membership: that is the core's.
 
+pub mod admin;
+pub mod metrics;
+pub mod node;
+pub mod peer;
 pub mod proto;
 pub mod storage;

@@ -1,0 +1,4 @@
+//! The node task.
+
+pub mod engine;
+pub mod handle;
