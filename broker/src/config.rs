@@ -45,6 +45,14 @@ pub struct Endpoint {
     pub advertised: Option<String>,
 }
 
+impl Endpoint {
+    /// What to tell others of a listener that is bound to `bound`.
+    #[must_use]
+    pub fn advertised_or(&self, bound: SocketAddr) -> String {
+        self.advertised.clone().unwrap_or_else(|| bound.to_string())
+    }
+}
+
 /// Limits of the log, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageLimits {

@@ -13,9 +13,17 @@
 //! One thread runs all sockets and the core. Nothing here decides anything about records, groups
 //! or membership: that is the core's.
 
-pub mod admin;
-pub mod metrics;
+pub mod config;
+pub mod run;
+pub mod shutdown;
+
 pub mod node;
+pub mod net;
 pub mod peer;
-pub mod proto;
+pub mod admin;
 pub mod storage;
+
+pub mod metrics;
+pub mod metrics_http;
+pub mod proto;
+pub mod telemetry;
