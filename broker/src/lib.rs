@@ -17,10 +17,10 @@ pub mod config;
 pub mod run;
 pub mod shutdown;
 
-pub mod node;
-pub mod net;
-pub mod peer;
 pub mod admin;
+pub mod net;
+pub mod node;
+pub mod peer;
 pub mod storage;
 
 pub mod metrics;

@@ -123,13 +123,20 @@ impl Metrics {
     #[must_use]
     pub fn render(&self, node: &Inspection) -> String {
         let mut registry = self.registry();
-        for (name, value) in &node.gauges {
-            registry.register(*name, help(name), ConstGauge::new(*value));
+        for (name, help, value) in &node.gauges {
+            registry.register(*name, *help, ConstGauge::new(*value));
         }
-        for (name, value) in &node.counters {
-            registry.register(*name, help(name), ConstCounter::new(*value));
+        for (name, help, value) in &node.counters {
+            registry.register(*name, *help, ConstCounter::new(*value));
         }
-        registry.register("ready", help("ready"), ConstGauge::new(u64::from(node.ready)));
+        let roles: Family<Label, Gauge> = Family::default();
+        for (role, replicas) in &node.roles {
+            let replicas = i64::try_from(*replicas).unwrap_or(i64::MAX);
+            roles.get_or_create(&Label("role", LabelValue::Name(role))).set(replicas);
+        }
+        registry.register("replicas", "Replicas on this node, by role", roles);
+        let ready = ConstGauge::new(u64::from(node.ready));
+        registry.register("ready", "Whether this node serves with all its replicas", ready);
         let mut text = String::new();
         encode(&mut text, &registry).expect("a String takes all that is written to it");
         text
@@ -168,7 +175,12 @@ impl Metrics {
         add(r, "peer_received_frames", "Frames from peers", &self.peer_received_frames);
         add(r, "peer_received_bytes", "Bytes from peers", &self.peer_received_bytes);
         add(r, "peer_malformed", "Streams of peers without a sound hello", &self.peer_malformed);
-        add(r, "peer_overflows", "Streams closed because a peer did not keep up", &self.peer_overflows);
+        add(
+            r,
+            "peer_overflows",
+            "Streams closed because a peer did not keep up",
+            &self.peer_overflows,
+        );
         add(r, "sync_wal_seconds", "Syncs of the write-ahead log", &self.sync_wal);
         add(
             r,
@@ -184,9 +196,4 @@ impl Metrics {
 
 fn add(registry: &mut Registry, name: &str, help: &str, metric: &(impl Metric + Clone)) {
     registry.register(name, help, metric.clone());
-}
-
-/// The core names its counts so that the name says it; Prometheus wants a sentence.
-fn help(name: &str) -> String {
-    format!("This node's {}", name.replace('_', " "))
 }

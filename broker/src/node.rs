@@ -169,7 +169,8 @@ impl<E: Engine> Node<E> {
             () = sleep => {}
         }
         let begin = Instant::now();
-        let now = self.clock.now();
+        // One reading for both kinds of time, so that what is due by one is due by the other.
+        let now = self.clock.at(begin);
         self.metrics.batch_inputs.observe(batch.len() as f64);
         for event in batch.drain(..) {
             self.take(now, event);
@@ -274,12 +275,16 @@ impl Clock {
     /// What both show.
     #[must_use]
     pub fn now(&self) -> Now {
-        let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.at(Instant::now())
+    }
+
+    fn at(&self, instant: Instant) -> Now {
+        let since = instant.duration_since(self.start);
+        let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
         let wall_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-        // Never zero: the core's own "long ago" is.
-        Now { mono: Micros(micros.saturating_add(1)), wall_ms }
+        Now { mono: Micros(micros), wall_ms }
     }
 
     fn instant(&self, at: Micros) -> Instant {

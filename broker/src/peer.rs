@@ -13,4 +13,4 @@ pub const FRAME_BYTES_MAX: usize = 64 << 20;
 pub const STREAM_PATH: &str = "/chronik.peer.v1.Peer/Stream";
 
 /// HTTP/2 flow control windows. A window below what the round trip can carry would stall catch-up.
-pub const WINDOW_BYTES: u32 = 32 << 20;
+pub const WINDOW_BYTES: u32 = 16 << 20;

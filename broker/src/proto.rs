@@ -5,6 +5,7 @@
     unused_qualifications,
     missing_debug_implementations,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     clippy::enum_glob_use,
     clippy::match_wildcard_for_single_variants,
     clippy::needless_pass_by_value,

@@ -162,8 +162,7 @@ pub async fn peer_server(
     metrics: Arc<Metrics>,
 ) -> Result<(), tonic::transport::Error> {
     // A listener given to tonic as a stream keeps its own socket options.
-    let incoming =
-        TcpListenerStream::new(listener).map(|socket| socket.inspect(set_nodelay));
+    let incoming = TcpListenerStream::new(listener).map(|socket| socket.inspect(set_nodelay));
     Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)

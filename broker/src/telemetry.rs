@@ -19,8 +19,7 @@ pub enum LogFormat {
 pub fn start(format: LogFormat) {
     let filter =
         EnvFilter::try_from_env("CHRONIK_LOG").unwrap_or_else(|_| EnvFilter::new("info,h2=warn"));
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Only a second start fails, and then the first one's settings hold.
     let _ = match format {
         LogFormat::Text => subscriber.with_target(false).try_init(),
@@ -29,7 +28,6 @@ pub fn start(format: LogFormat) {
 }
 
 /// The logger for raft.
-#[must_use]
 pub fn raft_logger() -> slog::Logger {
     slog::Logger::root(ToTracing.fuse(), slog::o!())
 }

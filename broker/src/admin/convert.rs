@@ -10,17 +10,17 @@ use tonic::Status;
 use crate::proto::admin as proto;
 
 /// A broker id from the wire.
-#[expect(clippy::result_large_err, reason = "tonic's own error, off the hot path")]
 pub(super) fn broker_id(id: u32) -> Result<BrokerId, Status> {
     if id > BrokerId::MAX.0 {
         let max = BrokerId::MAX;
-        return Err(Status::invalid_argument(format!("broker id {id} is above the largest, {max}")));
+        return Err(Status::invalid_argument(format!(
+            "broker id {id} is above the largest, {max}"
+        )));
     }
     Ok(BrokerId(id))
 }
 
 /// A directory id from the wire.
-#[expect(clippy::result_large_err, reason = "tonic's own error, off the hot path")]
 pub(super) fn directory(id: &str) -> Result<Uuid, Status> {
     Uuid::try_parse(id)
         .map_err(|e| Status::invalid_argument(format!("directory id {id:?} is no uuid: {e}")))

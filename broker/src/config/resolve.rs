@@ -48,11 +48,8 @@ pub fn resolve(args: Args) -> Result<Config, ConfigError> {
         seeds: seeds.into_iter().filter(|(id, _)| *id != broker).collect(),
         log_format: args.log_format,
         clients: net::listener::Limits {
-            connections_max: bounded(
-                "--connections-max",
-                args.connections_max as u64,
-                1..=1 << 20,
-            )? as usize,
+            connections_max: bounded("--connections-max", args.connections_max as u64, 1..=1 << 20)?
+                as usize,
             request_bytes_max: bounded(
                 "--request-bytes-max",
                 args.request_bytes_max as u64,
@@ -75,7 +72,11 @@ pub fn resolve(args: Args) -> Result<Config, ConfigError> {
     })
 }
 
-fn error(field: &'static str, value: impl ToString, reason: impl Into<String>) -> ConfigError {
+fn error(
+    field: &'static str,
+    value: impl std::fmt::Display,
+    reason: impl Into<String>,
+) -> ConfigError {
     ConfigError { field, value: value.to_string(), reason: reason.into() }
 }
 

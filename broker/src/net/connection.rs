@@ -121,7 +121,12 @@ impl Reader<'_> {
                 true
             }
             Err(DecodeError::UnsupportedVersion { api, version, answer: Some(response) }) => {
-                tracing::debug!(connection = self.id.0, api = api.name(), version, "refused a version");
+                tracing::debug!(
+                    connection = self.id.0,
+                    api = api.name(),
+                    version,
+                    "refused a version"
+                );
                 let seq = self.outbox.admit(api.name(), bytes);
                 self.outbox.answer(seq, self.clients.encode(*response, |_| None));
                 true

@@ -137,7 +137,9 @@ impl Clients {
             self.metrics.connections_refused.inc();
             if let Some(others) = self.refused_log.admit() {
                 tracing::warn!(
-                    host, open, others_since_last_line = others,
+                    host,
+                    open,
+                    others_since_last_line = others,
                     "refusing a client connection: as many as allowed are open"
                 );
             }

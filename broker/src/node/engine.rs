@@ -21,15 +21,17 @@ pub trait Engine: 'static {
     fn inspect(&self) -> Inspection;
 }
 
-/// A node as metrics and readiness show it.
+/// A node as metrics and readiness show it. Names are metric names without prefix and suffix.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     /// Its life.
     pub state: NodeState,
-    /// Whether its own replicas are up: the node is a member and none is offline.
+    /// Whether the node is a member and all its own replicas are up.
     pub ready: bool,
-    /// Names and values of gauges, by metric name without prefix.
-    pub gauges: Vec<(&'static str, u64)>,
-    /// Names and values of counters, by metric name without prefix and `_total`.
-    pub counters: Vec<(&'static str, u64)>,
+    /// Its replicas, by role.
+    pub roles: Vec<(&'static str, u64)>,
+    /// What goes up and down, each with a sentence.
+    pub gauges: Vec<(&'static str, &'static str, u64)>,
+    /// What only grows, each with a sentence.
+    pub counters: Vec<(&'static str, &'static str, u64)>,
 }

@@ -11,6 +11,7 @@ use crate::storage::syncer::Done;
 
 /// What reaches the node task.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "requests are what there is most of")]
 pub enum Event {
     /// Something for the core as it is.
     Input(Input),

@@ -25,8 +25,9 @@ use crate::proto::peer::peer_server::{Peer, PeerServer};
 use crate::proto::peer::{RaftMessage, StepResponse};
 
 /// Frames that wait for the core, of all peers together; counted in units so that a permit fits 32 bits.
-const WAITING_BYTES_MAX: usize = 128 << 20;
+const WAITING_BYTES_MAX: usize = 32 << 20;
 const UNIT_BYTES: usize = 1 << 10;
+const UNITS: usize = WAITING_BYTES_MAX / UNIT_BYTES;
 
 /// Both methods of the peer service; clones share the streams' state.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ impl PeerService {
             node,
             metrics,
             current: Mutex::default(),
-            room: Arc::new(Semaphore::new(WAITING_BYTES_MAX / UNIT_BYTES)),
+            room: Arc::new(Semaphore::new(UNITS)),
         };
         PeerService { incoming: Arc::new(incoming), step }
     }
@@ -137,7 +138,9 @@ impl Incoming {
     async fn deliver(&self, from: BrokerId, stream: u64, frame: Bytes) -> bool {
         self.metrics.peer_received_frames.inc();
         self.metrics.peer_received_bytes.inc_by(frame.len() as u64);
-        let units = u32::try_from(frame.len() / UNIT_BYTES + 1).unwrap_or(u32::MAX);
+        // A frame above the limit waits until nothing else does.
+        let units = (frame.len() / UNIT_BYTES + 1).min(UNITS);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
         let Ok(permit) = Arc::clone(&self.room).acquire_many_owned(units).await else {
             return false;
         };

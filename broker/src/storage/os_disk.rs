@@ -18,7 +18,7 @@ const WRITE_PARTS_MAX: usize = 1024;
 /// Reads above this size look at the file's length before they reserve memory.
 const READ_UNCHECKED_BYTES_MAX: usize = 1 << 20;
 /// Zeroes are written in pieces of this size where space cannot be reserved.
-const ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Files under one directory of the operating system.
 #[derive(Clone, Debug)]
@@ -207,8 +207,7 @@ impl Disk for OsDisk {
 
     fn free_bytes(&self) -> u64 {
         // A file system that cannot say is not to be taken for a full one.
-        rustix::fs::statvfs(&*self.root)
-            .map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize))
+        rustix::fs::statvfs(&*self.root).map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize))
     }
 }
 
