@@ -103,7 +103,7 @@ kafka_errors! {
     InvalidTxnState = 48, "INVALID_TXN_STATE", fatal, "the transaction is not in a state that allows this";
     InvalidProducerIdMapping = 49, "INVALID_PRODUCER_ID_MAPPING", fatal, "the producer id does not belong to the transactional id";
     InvalidTransactionTimeout = 50, "INVALID_TRANSACTION_TIMEOUT", fatal, "the transaction timeout is above the broker's limit";
-    ConcurrentTransactions = 51, "CONCURRENT_TRANSACTIONS", retry, "another operation on the transaction is not finished";
+    ConcurrentTransactions = 51, "CONCURRENT_TRANSACTIONS", fatal, "another operation on the transaction is not finished";
     TransactionCoordinatorFenced = 52, "TRANSACTION_COORDINATOR_FENCED", fatal, "the transaction coordinator was replaced by another";
     TransactionalIdAuthorizationFailed = 53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", fatal, "not authorized for the transactional id";
     SecurityDisabled = 54, "SECURITY_DISABLED", fatal, "security is switched off on this broker";

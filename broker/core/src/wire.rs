@@ -13,6 +13,7 @@ pub mod batch;
 mod body;
 pub mod compression;
 pub mod fetch;
+mod fit;
 pub mod frame;
 mod primitive;
 pub mod produce;
@@ -238,22 +239,19 @@ fn unsupported_api_versions(correlation_id: i32) -> Response {
 /// The answer to versions 0 to 2 of Produce, which are told of but not served. With acks=0 the
 /// client reads none.
 fn unsupported_produce(header: &RequestHeader, body: &RequestBody) -> Option<Response> {
-    match body {
-        RequestBody::Produce(request) if request.acks != 0 => {
-            Some(header.respond(request.refused(KafkaError::UnsupportedVersion)))
-        }
-        _ => None,
-    }
+    let RequestBody::Produce(request) = body else { return None };
+    (request.acks != 0).then(|| header.respond(request.refused(KafkaError::UnsupportedVersion)))
 }
 
 /// Writes a response, with its length prefix, in parts that follow each other on the connection.
 /// Record data is passed on as it was given: not copied, not read.
 pub fn encode_response(response: Response) -> Result<Vec<Part>, EncodeError> {
-    let Response { header, body } = response;
+    let Response { header, mut body } = response;
     let ResponseHeader { api, version, correlation_id } = header;
     if body.api() != api {
         return Err(EncodeError::Mismatch { header, body: body.api() });
     }
+    fit::fit(&mut body, version);
     let mut w = Writer::new(api.flexible(version));
     w.i32(0);
     w.i32(correlation_id);

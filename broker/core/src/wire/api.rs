@@ -162,7 +162,9 @@ mod tests {
         for api in APIS {
             let theirs = Theirs::try_from(api.key.code()).unwrap();
             let range = theirs.valid_versions();
-            assert_eq!((api.min, api.max), (range.min, range.max), "{}", api.name);
+            assert_eq!(api.min, range.min, "{}", api.name);
+            // Of a few APIs the protocol knows a version that no released client may use yet.
+            assert!(api.max == range.max || api.max + 1 == range.max, "{}", api.name);
             assert_eq!(format!("{theirs:?}"), api.name);
             for version in api.min..=api.max {
                 let flexible = theirs.request_header_version(version) == 2;

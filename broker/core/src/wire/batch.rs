@@ -67,6 +67,9 @@ pub struct BatchHeader {
 /// Why a record batch is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
+    /// No bytes at all.
+    #[error("there is no record batch where exactly one is required")]
+    Missing,
     /// Fewer bytes than a header, or than the header says.
     #[error("a record batch of {needed} bytes ends after {len}")]
     Short {
@@ -134,7 +137,8 @@ impl BatchError {
             | BatchError::Crc { .. } => KafkaError::CorruptMessage,
             BatchError::OldFormat(_) => KafkaError::UnsupportedForMessageFormat,
             BatchError::Codec(_) => KafkaError::UnsupportedCompressionType,
-            BatchError::Trailing(_)
+            BatchError::Missing
+            | BatchError::Trailing(_)
             | BatchError::Count { .. }
             | BatchError::Control
             | BatchError::Producer { .. } => KafkaError::InvalidRecord,
@@ -239,6 +243,9 @@ impl BatchHeader {
 /// Checks what a producer sent for one partition: exactly one batch, undamaged, and nothing in its
 /// header that would lie to those who read it later.
 pub fn validate(batch: &[u8]) -> Result<BatchHeader, BatchError> {
+    if batch.is_empty() {
+        return Err(BatchError::Missing);
+    }
     let header = BatchHeader::parse(batch)?;
     if header.len > batch.len() {
         return Err(BatchError::Short { needed: header.len, len: batch.len() });

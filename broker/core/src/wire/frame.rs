@@ -36,7 +36,8 @@ pub enum FrameError {
     },
 }
 
-/// Takes the next frame off the front of `buf`. The frame shares `buf`'s memory.
+/// Takes the next frame off the front of `buf`. The frame shares `buf`'s memory. Reserve room for
+/// what is missing bit by bit: a stranger can tell of a long frame and never send it.
 pub fn split(buf: &mut BytesMut, request_bytes_max: usize) -> Result<Frame, FrameError> {
     let Some(prefix) = buf.first_chunk::<PREFIX_BYTES>() else {
         return Ok(Frame::Incomplete { missing: PREFIX_BYTES - buf.len() });

@@ -118,9 +118,9 @@ impl ProduceRequest {
             if version >= 3 { r.nullable_string("the transactional id")? } else { None };
         let acks = r.i16("acks")?;
         let timeout_ms = r.i32("the timeout")?;
-        let topics = r.list("the topics", 5, |r| {
+        let topics = r.list("the topics", 3, |r| {
             let topic = TopicRef::read(r, version >= 13)?;
-            let partitions = r.list("the partitions", 5, |r| {
+            let partitions = r.list("the partitions", 6, |r| {
                 let index = r.i32("a partition's number")?;
                 let records = r.nullable_bytes("a partition's records")?;
                 r.skip_tags()?;
