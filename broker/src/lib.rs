@@ -13,6 +13,7 @@
 //! One thread runs all sockets and the core. Nothing here decides anything about records, groups
 //! or membership: that is the core's.
 
+pub mod boot;
 pub mod config;
 pub mod run;
 pub mod shutdown;

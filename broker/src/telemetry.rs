@@ -1,6 +1,7 @@
 //! Logs: tracing to stderr as text or JSON; raft's own words, which are many, at debug level.
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 use slog::{Drain, KV, Level, OwnedKVList, Record, Serializer};
 use tracing_subscriber::EnvFilter;
@@ -19,7 +20,10 @@ pub enum LogFormat {
 pub fn start(format: LogFormat) {
     let filter =
         EnvFilter::try_from_env("CHRONIK_LOG").unwrap_or_else(|_| EnvFilter::new("info,h2=warn"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // Only a second start fails, and then the first one's settings hold.
     let _ = match format {
         LogFormat::Text => subscriber.with_target(false).try_init(),

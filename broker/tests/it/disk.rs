@@ -3,6 +3,7 @@
 
 use chronik_broker::storage::os_disk::OsDisk;
 use chronik_core::log::disk::{Disk, DiskError};
+use chronik_core::log::mem_disk::MemDisk;
 
 fn check(disk: &impl Disk) {
     assert!(disk.list("").unwrap().is_empty());
@@ -57,6 +58,11 @@ fn check(disk: &impl Disk) {
     disk.remove("a").unwrap();
     assert!(disk.list("").unwrap().is_empty());
     assert!(disk.free_bytes() > 0);
+}
+
+#[test]
+fn memory_behaves_as_a_disk() {
+    check(&MemDisk::new());
 }
 
 #[test]

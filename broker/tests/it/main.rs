@@ -7,4 +7,5 @@ mod fake_core;
 mod http;
 mod layout;
 mod peers;
+mod process;
 mod syncer;
