@@ -162,7 +162,11 @@ impl Dialler {
                     let reason = self.until_end(answers).await;
                     *self.lane.open() = None;
                     tell(&self.node, &self.metrics, self.to, false);
-                    tracing::info!(peer = %self.to, %reason, "stream to peer ended");
+                    tracing::info!(peer = %self.to, reason, "stream to peer ended");
+                    if self.hello.has_changed().unwrap_or(false) {
+                        // Ended by us, to say who we are now.
+                        continue;
+                    }
                 }
                 Err(reason) => {
                     *self.lane.open() = None;
@@ -205,15 +209,17 @@ impl Dialler {
         Ok(answers)
     }
 
-    async fn until_end(&mut self, mut answers: Streaming<Bytes>) -> String {
+    async fn until_end(&self, mut answers: Streaming<Bytes>) -> String {
+        // A copy, so that the change stays to be seen by whoever dials next.
+        let mut hello = self.hello.clone();
         tokio::select! {
             end = answers.message() => match end {
                 Ok(_) => "the peer ended it".into(),
-                Err(status) => chain(&status),
+                Err(status) => status.message().to_owned(),
             },
             () = self.lane.broken.notified() => "its queue was full".into(),
             // Also when the node is gone; the task is then aborted.
-            _ = self.hello.changed() => "this broker's identity changed".into(),
+            _ = hello.changed() => "this broker's identity changed".into(),
         }
     }
 }
