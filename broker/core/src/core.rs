@@ -126,6 +126,8 @@ impl<D: Disk> Core<D> {
         node.boot += 1;
         let offline = |(id, peer, reason)| (id, Offline { peer, reason, log: None });
         let offline = found.corrupt.into_iter().map(offline);
+        let counters =
+            inspect::Counters { free_bytes: disk.free_bytes(), ..inspect::Counters::default() };
         let mut core = Core {
             peers: Peers::new(config.broker, &config.seeds),
             proposals: Proposals::default(),
@@ -153,7 +155,7 @@ impl<D: Disk> Core<D> {
             deciding: false,
             replacing: false,
             shutdown: shutdown::Shutdown::default(),
-            counters: inspect::Counters::default(),
+            counters,
             producer_ids: handlers::ProducerIds::default(),
             groups: handlers::Groups::default(),
             log_starts: log_starts::LogStarts::default(),

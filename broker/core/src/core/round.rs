@@ -9,7 +9,7 @@ use super::output::{Output, SyncClass};
 use super::{Core, with_causes};
 use crate::ids::{Now, PartitionId};
 use crate::log::checkpoint::Checkpoint;
-use crate::log::disk::Disk;
+use crate::log::disk::{Disk, DiskError};
 use crate::log::wal::SyncJob;
 use crate::raft::ready::DriveError;
 
@@ -93,8 +93,14 @@ impl<D: Disk> Core<D> {
     /// Writes what the groups have put into the write-ahead log. Whether that made groups ready.
     fn write(&mut self) -> bool {
         let round = self.syncs.round;
+        let written = self.wal.write();
+        if let Err(DiskError::Full { path }) = &written {
+            // What could not be written is kept, and tried again with the next round.
+            tracing::error!(%path, "the disk is full: nothing is acknowledged until there is space");
+            return false;
+        }
         self.syncs.round += 1;
-        match self.wal.write() {
+        match written {
             Ok(Some(job)) => {
                 self.syncs.written = Some((
                     round,

@@ -61,6 +61,7 @@ fn batch(index: Index, term: Term, base: Offset, records: u32, len: usize) -> En
         producer_id: -1,
         producer_epoch: -1,
         base_sequence: -1,
+        append_ms: 7,
     };
     Entry { index, term, body: Body::Batch(info, bytes.into()) }
 }
