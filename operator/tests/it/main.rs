@@ -1,11 +1,11 @@
 //! The operator against real gRPC, real processes and real files, without real brokers.
 
 mod crd;
-// mod fleet;
+mod fleet;
 mod local;
-// #[path = "../../plan/tests/it/model.rs"]
-// mod model;
-// #[path = "../../plan/tests/it/model_steps.rs"]
-// mod model_steps;
 mod manifests;
-// mod reconcile;
+#[path = "../../plan/tests/it/model.rs"]
+mod model;
+#[path = "../../plan/tests/it/model_steps.rs"]
+mod model_steps;
+mod reconcile;
