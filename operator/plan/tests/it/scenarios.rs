@@ -77,7 +77,7 @@ fn a_size_below_a_topics_replication_is_refused_with_numbers() {
 }
 
 #[test]
-fn a_size_without_a_quorum_of_what_remains_is_refused() {
+fn lost_brokers_leave_first() {
     let mut world = formed(5, VolumePolicy::Retain);
     for id in [1, 2] {
         world.running.remove(&id);
@@ -85,7 +85,6 @@ fn a_size_without_a_quorum_of_what_remains_is_refused() {
     for _ in 0..20 {
         world.tick();
     }
-    // The lost ones go first, so 3 can remain; of 4, one that is down would remain.
     let seen = world.observe(0);
     let three = plan(&desired(3, VolumePolicy::Retain), &seen);
     assert_eq!(words(&three), Vec::<String>::new());
