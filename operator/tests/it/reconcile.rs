@@ -49,6 +49,7 @@ async fn a_cluster_is_born_grows_shrinks_and_replaces_a_lost_disk() {
     }
     {
         let mut world = lock(&reconciler.platform.world);
+        assert!(world.can_lose(2));
         world.running.remove(&2);
         world.disks.remove(&2);
         world.tick();
