@@ -1,0 +1,22 @@
+//! What the user wants, after validation. Parsing and defaults are left to the operator.
+
+/// What becomes of the volume of a broker that was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VolumePolicy {
+    /// It stays until its id is needed again, and is wiped then.
+    #[default]
+    Retain,
+    /// It is deleted once the broker is forgotten and its process has ended.
+    Delete,
+}
+
+/// What the user wants of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// The id that a new cluster gets; the same at every retry.
+    pub cluster_id: String,
+    /// How many brokers there should be; at least one.
+    pub brokers: u32,
+    /// What becomes of volumes when the cluster shrinks.
+    pub when_scaled: VolumePolicy,
+}

@@ -1,0 +1,183 @@
+//! What one pass saw: plain data. A broker that did not answer is absent from `nodes`, which means
+//! "unknown" and is never read as "gone".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A broker's id.
+pub type BrokerId = u32;
+/// One life of one replica; the low 20 bits are its broker.
+pub type PeerId = u64;
+/// The name of the cluster's own group.
+pub const META_TOPIC: &str = "__meta";
+
+/// The broker that a replica lives on.
+#[must_use]
+pub fn broker_of(peer: PeerId) -> BrokerId {
+    (peer & 0xf_ffff) as BrokerId
+}
+
+/// Everything that one pass saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// What the platform holds, by broker id: processes and volumes that exist.
+    pub processes: BTreeMap<BrokerId, Process>,
+    /// Brokers that answered `Describe` in this pass.
+    pub nodes: BTreeMap<BrokerId, Node>,
+    /// The cluster is known to have been formed before. Only ever a brake.
+    pub formed: bool,
+    /// The replica counts at which a `Rebalance` was last answered. Only ever a brake: asking again
+    /// at the same counts would change nothing.
+    pub rebalanced_at: Option<BTreeMap<BrokerId, u32>>,
+}
+
+/// One broker as the platform sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Process {
+    /// It runs.
+    pub running: bool,
+    /// Its data directory exists.
+    pub volume: bool,
+}
+
+/// The life of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    /// Belongs to no cluster.
+    Uninitialized,
+    /// Registered; its replica of `__meta` is not a caught-up member yet.
+    Joining,
+    /// Has the cluster's image.
+    Member,
+    /// Was removed from its cluster and serves nothing.
+    Retired,
+}
+
+/// One broker's answer to `Describe`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its life.
+    pub state: NodeState,
+    /// The id of its data directory.
+    pub directory: String,
+    /// The cluster that it belongs to.
+    pub cluster_id: Option<String>,
+    /// The cluster as its image of `__meta` has it.
+    pub meta: Option<Meta>,
+    /// Groups led here: `__meta`, and those that are off target or joint.
+    pub groups: Vec<Group>,
+}
+
+/// The cluster as one node's image has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Meta {
+    /// The index of `__meta` that the image is at.
+    pub applied: u64,
+    /// Produce is served: `__meta` has reached its first size.
+    pub open: bool,
+    /// All registered brokers.
+    pub brokers: BTreeMap<BrokerId, Member>,
+    /// Groups whose membership is not what the target says.
+    pub off_target: u32,
+    /// The topic with the most replicas a partition, and how many.
+    pub largest: Option<(String, u32)>,
+}
+
+/// One registered broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its data directory.
+    pub directory: String,
+    /// Its replica of `__meta`.
+    pub meta_peer: PeerId,
+    /// Takes no new replicas: the recorded intent to remove it.
+    pub cordoned: bool,
+    /// Its session has expired.
+    pub fenced: bool,
+    /// Data groups that it is a member of, or is to be a member of.
+    pub replicas: u32,
+}
+
+/// One group, as its leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// The leader's replica.
+    pub leader: PeerId,
+    /// Its term.
+    pub term: u64,
+    /// The members.
+    pub conf: Conf,
+    /// The index of the change that made `conf`.
+    pub conf_index: u64,
+    /// The voters that `__meta` wants; empty for `__meta` itself.
+    pub target: BTreeSet<PeerId>,
+    /// The progress of every member but the leader.
+    pub progress: BTreeMap<PeerId, Progress>,
+}
+
+impl Group {
+    /// `topic-partition`, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.topic, self.partition)
+    }
+
+    /// Whether a member answers its leader.
+    pub(crate) fn is_active(&self, peer: PeerId) -> bool {
+        peer == self.leader || self.progress.get(&peer).is_some_and(|p| p.active)
+    }
+
+    /// Whether a member has nearly all that the leader has.
+    pub(crate) fn is_caught_up(&self, peer: PeerId) -> bool {
+        peer == self.leader || self.progress.get(&peer).is_some_and(|p| p.active && p.caught_up)
+    }
+}
+
+/// The members of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Conf {
+    /// Who votes (the incoming half, while joint).
+    pub voters: BTreeSet<PeerId>,
+    /// The outgoing half of a joint state; empty otherwise.
+    pub outgoing: BTreeSet<PeerId>,
+    /// Who only listens.
+    pub learners: BTreeSet<PeerId>,
+    /// Who will only listen once the joint state is left.
+    pub learners_next: BTreeSet<PeerId>,
+}
+
+impl Conf {
+    /// A change is half-way: both halves must agree.
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Whether a replica is a member in any role.
+    #[must_use]
+    pub fn contains(&self, peer: PeerId) -> bool {
+        self.members().any(|p| p == peer)
+    }
+
+    /// All members, in any role.
+    pub fn members(&self) -> impl Iterator<Item = PeerId> + '_ {
+        let all = self.voters.iter().chain(&self.outgoing);
+        all.chain(&self.learners).chain(&self.learners_next).copied()
+    }
+}
+
+/// How far one member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The last index known to be on its disk.
+    pub matched: u64,
+    /// It answered within the last election timeout.
+    pub active: bool,
+    /// Near enough to the leader to be promoted.
+    pub caught_up: bool,
+    /// How much of the leader's log it has.
+    pub percent: u32,
+}

@@ -1,0 +1,4 @@
+//! The Kubernetes API of Chronik.
+
+pub mod cluster;
+pub mod status;

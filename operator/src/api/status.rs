@@ -1,0 +1,58 @@
+//! What a `ChronikCluster` says about itself. It holds no truth: it is written for people, and
+//! nothing is decided by reading it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The state of a cluster as of the last pass.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterStatus {
+    /// Brokers that are members.
+    #[serde(default)]
+    pub replicas: i32,
+    /// The cluster's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+    /// Forming, Ready, Working or Degraded.
+    #[serde(default)]
+    pub phase: String,
+    /// Where a Kafka client starts.
+    #[serde(default)]
+    pub bootstrap: String,
+    /// What it is busy with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// What the next step waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<String>,
+    /// What is not done, and why not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+    /// Calls that failed in the last pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+    /// Every broker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brokers: Vec<BrokerStatus>,
+}
+
+/// The state of one broker.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokerStatus {
+    /// Its id.
+    pub id: u32,
+    /// Starting, Waiting (for a cluster), Joining, Member, Leaving, Down, Stopped or Retired.
+    pub state: String,
+    /// Leader, Voter or Learner in `__meta`.
+    pub role: String,
+    /// Groups that it leads.
+    pub leaders: u32,
+    /// Replicas that it holds.
+    pub groups: u32,
+    /// Replicas that it is still filling, and how far the slowest is.
+    pub catching_up: String,
+    /// Where Kafka clients reach it.
+    pub address: String,
+}

@@ -1,0 +1,140 @@
+//! The pipeline, one line a step: observe, plan, execute, status. One pass never waits for progress;
+//! whatever it started is seen by the next.
+
+use std::collections::BTreeMap;
+
+use chronik_plan::{BrokerId, Plan, Step, plan};
+
+use crate::admin::grpc;
+use crate::api::status::ClusterStatus;
+use crate::observe::{Sight, observe};
+use crate::platform::{Outcome, Platform};
+use crate::status;
+use crate::validate::Wanted;
+
+/// What a pass came to.
+#[derive(Debug)]
+pub struct Pass {
+    /// What was planned.
+    pub plan: Plan,
+    /// What was done, in words.
+    pub done: Vec<String>,
+    /// What people are told.
+    pub status: ClusterStatus,
+}
+
+/// Carries plans out on one platform.
+#[derive(Debug)]
+pub struct Reconciler<P> {
+    /// Where the brokers run.
+    pub platform: P,
+    admin: grpc::Admin,
+    rebalanced_at: Option<BTreeMap<BrokerId, u32>>,
+    /// Ends the process after so many side effects, for crash tests.
+    exit_after: Option<u64>,
+}
+
+impl<P: Platform> Reconciler<P> {
+    /// Begins with no memory: whatever matters is seen.
+    pub fn new(platform: P, exit_after: Option<u64>) -> Self {
+        Reconciler { platform, admin: grpc::Admin::default(), rebalanced_at: None, exit_after }
+    }
+
+    /// One pass.
+    pub async fn pass(&mut self, wanted: &Wanted) -> Result<Pass, P::Error> {
+        self.platform.configure(wanted);
+        let cluster_id = self.platform.cluster_id()?;
+        let mut sight = self.observe().await?;
+        let plan = plan(&wanted.desired(&cluster_id), &sight.observed);
+        let done = self.execute(&plan, &mut sight).await;
+        let status = status::of(wanted, &sight, &plan, |id| self.platform.addresses(id).kafka);
+        Ok(Pass { plan, done, status })
+    }
+
+    /// What would be done now, and what is seen.
+    pub async fn look(&mut self, wanted: &Wanted) -> Result<(Plan, ClusterStatus), P::Error> {
+        self.platform.configure(wanted);
+        let cluster_id = self.platform.cluster_id()?;
+        let sight = self.observe().await?;
+        let plan = plan(&wanted.desired(&cluster_id), &sight.observed);
+        let status = status::of(wanted, &sight, &plan, |id| self.platform.addresses(id).kafka);
+        Ok((plan, status))
+    }
+
+    async fn observe(&mut self) -> Result<Sight, P::Error> {
+        observe(&mut self.platform, &mut self.admin, self.rebalanced_at.as_ref()).await
+    }
+
+    async fn execute(&mut self, plan: &Plan, sight: &mut Sight) -> Vec<String> {
+        let mut done = Vec::new();
+        for step in &plan.steps {
+            match self.perform(step).await {
+                Ok(Outcome::Done) => {
+                    tracing::info!(%step, "done");
+                    done.push(step.to_string());
+                    self.remember(step, sight);
+                    self.count_side_effect();
+                }
+                Ok(Outcome::Later(why)) => sight.errors.push(why),
+                Err(why) => {
+                    tracing::warn!(%step, %why, "not done");
+                    sight.errors.push(format!("{step}: {why}"));
+                }
+            }
+        }
+        done
+    }
+
+    async fn perform(&mut self, step: &Step) -> Result<Outcome, String> {
+        let to = match step {
+            Step::Start(_) | Step::Stop(_) | Step::DeleteVolume(_) => {
+                return self.platform.execute(step).map_err(|e| describe(&e));
+            }
+            Step::Initialize { to, .. }
+            | Step::ChangeMembership { to, .. }
+            | Step::TransferLeadership { to, .. }
+            | Step::Cordon { to, .. }
+            | Step::Uncordon { to, .. }
+            | Step::Drain { to, .. }
+            | Step::Rebalance { to }
+            | Step::RemoveBroker { to, .. }
+            | Step::Wipe { to, .. } => *to,
+        };
+        let address = self.platform.addresses(to).peer;
+        let client = self.admin.client(to, &address).map_err(|e| describe(&e))?;
+        let call = grpc::perform(client, to, step);
+        match tokio::time::timeout(grpc::RPC_DEADLINE, call).await {
+            Ok(answer) => answer.map(|()| Outcome::Done).map_err(|e| describe(&e)),
+            Err(_) => Err(format!("broker {to} did not answer within 5 s; it may still happen")),
+        }
+    }
+
+    fn remember(&mut self, step: &Step, sight: &Sight) {
+        if let Step::Rebalance { to } = step {
+            let image = sight.observed.nodes.get(to).and_then(|n| n.meta.as_ref());
+            let counts = image.map(|m| m.brokers.iter().map(|(id, b)| (*id, b.replicas)).collect());
+            self.rebalanced_at = counts;
+        }
+    }
+
+    /// The process ends here as if it had been killed: nothing is cleaned up, brokers stay.
+    fn count_side_effect(&mut self) {
+        if let Some(left) = &mut self.exit_after {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                std::process::exit(137);
+            }
+        }
+    }
+}
+
+/// An error and its causes on one line.
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
