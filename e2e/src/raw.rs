@@ -118,8 +118,22 @@ pub fn request(key: ApiKey, version: i16, id: i32, body: &impl Encodable) -> Res
     Ok(bytes)
 }
 
-/// A record batch (magic 2) of these values, uncompressed, without a producer id.
-pub fn batch(timestamp: i64, values: &[&[u8]]) -> Bytes {
+/// A producer's name for a batch: id, epoch and the sequence number of the first record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence {
+    /// From InitProducerId.
+    pub producer: i64,
+    /// From InitProducerId.
+    pub epoch: i16,
+    /// Of the first record.
+    pub first: i32,
+}
+
+/// A batch of a producer that is not idempotent.
+pub const NO_SEQUENCE: Sequence = Sequence { producer: -1, epoch: -1, first: -1 };
+
+/// A record batch (magic 2) of these values, uncompressed.
+pub fn batch(timestamp: i64, sequence: Sequence, values: &[&[u8]]) -> Bytes {
     let mut records = BytesMut::new();
     for (delta, value) in (0i64..).zip(values) {
         let mut record = BytesMut::new();
@@ -139,9 +153,9 @@ pub fn batch(timestamp: i64, values: &[&[u8]]) -> Bytes {
     body.put_i32(count - 1);
     body.put_i64(timestamp);
     body.put_i64(timestamp);
-    body.put_i64(-1); // producer id
-    body.put_i16(-1);
-    body.put_i32(-1);
+    body.put_i64(sequence.producer);
+    body.put_i16(sequence.epoch);
+    body.put_i32(sequence.first);
     body.put_i32(count);
     body.put_slice(&records);
     let mut bytes = BytesMut::new();

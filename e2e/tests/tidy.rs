@@ -1,6 +1,8 @@
 //! The house rules that a program can check. Each is a ratchet: lists of exceptions may only
 //! shrink, and a rule that fails names the file and what to do.
 
+#![allow(clippy::unwrap_used, reason = "every function here is part of a test")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
