@@ -68,7 +68,6 @@ impl Cluster {
         let mut command = Command::new(self.binaries.join("chronik-operator"));
         command.current_dir(self.path()).args(["run", "--platform", "local"]);
         command.arg(self.manifest.path());
-        command.env("CHRONIK_BROKER_BINARY", self.binaries.join("chronik-broker"));
         if let Some(effects) = exit_after {
             command.env("CHRONIK_EXIT_AFTER", effects.to_string());
         }

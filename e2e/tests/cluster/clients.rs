@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use chronik_e2e::java::Jars;
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -289,8 +290,13 @@ fn java_admin(target: &Target) -> Result<()> {
     ensure(!listed.lines().any(|line| line == name), "the topic is still listed")
 }
 
+/// Whether the tool should expect ACLs follows from what is advertised; the rest has to be there.
 fn java_compatibility(target: &Target) -> Result<()> {
     let topic = target.topic("compatibility", 1, &[])?;
+    let versions: ApiVersionsResponse =
+        target.connect()?.call(ApiKey::ApiVersions, 2, &ApiVersionsRequest::default())?;
+    let describes_acls =
+        versions.api_keys.iter().any(|api| api.api_key == ApiKey::DescribeAcls as i16);
     Jars::fetch()?.run(
         "org.apache.kafka.tools.ClientCompatibilityTest",
         &[
@@ -309,7 +315,7 @@ fn java_compatibility(target: &Target) -> Result<()> {
             "--create-topics-supported",
             "true",
             "--describe-acls-supported",
-            "false",
+            if describes_acls { "true" } else { "false" },
             "--describe-configs-supported",
             "true",
             "--idempotent-producer-supported",

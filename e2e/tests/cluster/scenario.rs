@@ -19,7 +19,7 @@ enum Subject {
     /// Somebody else's.
     External(Target),
     /// Apache Kafka, to check the checks.
-    Reference(Target, Kafka),
+    Reference(Target, #[expect(dead_code, reason = "ends when it is dropped")] Kafka),
     /// Three brokers of ours.
     Chronik(Target, Cluster),
 }
