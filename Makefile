@@ -43,7 +43,9 @@ test: test-tools
 	$(call stage,build,cargo test --workspace --locked --no-run)
 	$(call stage,tests of the crates,cargo test --workspace --locked --exclude chronik-e2e)
 	$(call stage,tidy and harness,cargo test -p chronik-e2e --locked --lib --test tidy --test seed)
+ifneq ($(wildcard e2e/sim/src/main.rs),)
 	$(call stage,simulator,cargo run --quiet -p chronik-sim --locked -- --seeds $(SEEDS))
+endif
 	$(call stage,clusters of processes,cargo test -p chronik-e2e --locked --test cluster -- --test-threads 1 --nocapture)
 
 bench: test-tools

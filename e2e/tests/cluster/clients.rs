@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use chronik_e2e::java::Jars;
+use chronik_e2e::workload::{Plan, Workload};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -25,6 +26,7 @@ fn clients_and_tools() {
         &[
             ("ten messages, produced and consumed", ten_messages),
             ("a thousand messages, faster than 4,088 a second", thousand_messages),
+            ("a producer and a consumer with a checked history", checked_history),
             ("kcat: list, produce, consume, all compressions", kcat),
             ("rdkafka: all compressions, headers, keys, empty values", rdkafka_round_trip),
             ("rskafka: produce, fetch, offsets", rskafka_round_trip),
@@ -112,6 +114,22 @@ fn thousand_messages(target: &Target) -> Result<()> {
     println!("    {rate:.0} messages a second, acknowledged by all");
     ensure(rate > 4_088.0, format!("only {rate:.0} messages a second"))?;
     equal("records", consume(target, &topic.name, 1_001)?.len(), 1_001)
+}
+
+fn checked_history(target: &Target) -> Result<()> {
+    let topic = target.topic("history", 6, &[])?;
+    let workload = Workload::start(Plan {
+        bootstrap: target.bootstrap(),
+        topic: topic.name,
+        partitions: 6,
+        rate: 2_000,
+        value_bytes: 200,
+    })?;
+    let stall = Duration::from_secs(30);
+    workload.wait_for_more(4_000, stall)?;
+    let summary = workload.finish(stall)?;
+    println!("    {} records, longest pause {:?}", summary.acked, summary.longest_pause);
+    Ok(())
 }
 
 fn run(command: &mut Command, input: &str) -> Result<String> {
