@@ -1,0 +1,245 @@
+//! The other brokers, as this one knows them: where they are, whether its stream to them is open,
+//! when they last said something; and what they say beside Raft.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use raft::eraftpb::{Message, MessageType};
+
+use super::Core;
+use super::input::Hello;
+use super::node::Membership;
+use super::output::Output;
+use super::peer_message::PeerMessage;
+use crate::ids::{BrokerId, Micros, PartitionId, PeerId, Uuid};
+use crate::log::disk::Disk;
+use crate::meta::command::Command;
+use crate::raft::envelope::{self, Section};
+
+/// The other brokers.
+#[derive(Debug)]
+pub(super) struct Peers {
+    me: BrokerId,
+    table: BTreeMap<BrokerId, Peer>,
+    shown: Option<Vec<(BrokerId, String)>>,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    address: String,
+    reachable: bool,
+    heard: Option<Micros>,
+    /// What it said when it opened its stream to us.
+    hello: Option<Hello>,
+}
+
+impl Peers {
+    pub(super) fn new(me: BrokerId, seeds: &[(BrokerId, String)]) -> Peers {
+        let peer = |address: &String| Peer { address: address.clone(), ..Peer::default() };
+        let table = seeds.iter().map(|(id, address)| (*id, peer(address))).collect();
+        Peers { me, table, shown: None }
+    }
+
+    /// When a broker was last heard of.
+    pub(super) fn heard(&self, broker: BrokerId) -> Option<Micros> {
+        self.table.get(&broker)?.heard
+    }
+
+    /// Brokers that a frame can be sent to now.
+    pub(super) fn reachable(&self) -> impl Iterator<Item = BrokerId> + '_ {
+        self.table.iter().filter(|(_, peer)| peer.reachable).map(|(id, _)| *id)
+    }
+
+    pub(super) fn gone(&mut self, from: BrokerId) {
+        if let Some(peer) = self.table.get_mut(&from) {
+            peer.hello = None;
+        }
+    }
+
+    fn learn(&mut self, broker: BrokerId, address: &str) {
+        if broker != self.me && !address.is_empty() {
+            self.table.entry(broker).or_default().address = address.to_owned();
+        }
+    }
+}
+
+impl<D: Disk> Core<D> {
+    /// Tells the shell whom to keep a stream open to, if that has changed.
+    pub(super) fn show_peers(&mut self) {
+        for broker in self.meta.brokers() {
+            self.peers.learn(broker.id(), &broker.registration.peer_address);
+        }
+        let me = self.me();
+        let others = self.peers.table.iter().filter(|(id, _)| **id != me);
+        let wanted: Vec<_> = others.map(|(id, peer)| (*id, peer.address.clone())).collect();
+        if self.peers.shown.as_ref() != Some(&wanted) {
+            self.peers.shown = Some(wanted.clone());
+            self.outputs.push(Output::Peers(wanted));
+        }
+    }
+
+    pub(super) fn peer_connected(&mut self, hello: Hello) {
+        self.peers.learn(hello.broker, &hello.peer_address);
+        if let Some(peer) = self.peers.table.get_mut(&hello.broker) {
+            peer.heard = Some(self.now.mono);
+            peer.hello = Some(hello);
+        }
+        self.show_peers();
+    }
+
+    pub(super) fn peer_reachable(&mut self, to: BrokerId, reachable: bool) {
+        let Some(peer) = self.peers.table.get_mut(&to) else { return };
+        peer.reachable = reachable;
+        if !reachable {
+            for (id, replica) in &mut self.replicas {
+                replica.group.unreachable(to);
+                if replica.group.has_ready() {
+                    self.dirty.insert(*id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn peer_frame(&mut self, from: BrokerId, frame: Bytes) {
+        if !self.is_of_our_cluster(from) {
+            return;
+        }
+        if let Some(peer) = self.peers.table.get_mut(&from) {
+            peer.heard = Some(self.now.mono);
+        }
+        let sections = match envelope::decode(frame) {
+            Ok(sections) => sections,
+            Err(error) => {
+                self.counters.bad_frames += 1;
+                tracing::error!(peer = %from, error = %super::with_causes(&error), "bad frame dropped");
+                return;
+            }
+        };
+        for section in sections {
+            match section {
+                Section::Raft { group, message, payloads } => {
+                    self.peer_raft(from, group, message, payloads);
+                }
+                Section::Broker(bytes) => match PeerMessage::decode(bytes) {
+                    Ok(message) => self.peer_says(from, message),
+                    Err(error) => tracing::error!(peer = %from, %error, "bad message dropped"),
+                },
+            }
+        }
+    }
+
+    /// A peer that said it is of another cluster is not listened to.
+    fn is_of_our_cluster(&self, from: BrokerId) -> bool {
+        let theirs = self.peers.table.get(&from).and_then(|peer| peer.hello.as_ref());
+        let theirs = theirs.and_then(|hello| hello.cluster_id.as_deref());
+        match (theirs, self.cluster_id()) {
+            (Some(theirs), Some(ours)) => theirs == ours,
+            (Some(_) | None, _) => true,
+        }
+    }
+
+    pub(super) fn peer_raft(
+        &mut self,
+        from: BrokerId,
+        group: PartitionId,
+        message: Message,
+        payloads: Vec<Bytes>,
+    ) {
+        // raft-rs checks neither: a message of another life of this replica must not be stepped.
+        if PeerId(message.from).broker() != from || PeerId(message.to).broker() != self.me() {
+            return;
+        }
+        if matches!(
+            message.get_msg_type(),
+            MessageType::MsgPropose | MessageType::MsgTransferLeader | MessageType::MsgReadIndex
+        ) {
+            return;
+        }
+        if message.get_msg_type() == MessageType::MsgAppend
+            && !message.entries.is_empty()
+            && !self.has_space()
+        {
+            return;
+        }
+        if let Some(replica) = self.replicas.get_mut(&group) {
+            replica.group.step(message, payloads);
+            self.dirty.insert(group);
+        }
+    }
+
+    /// The `Step` call: one message, for those who have no stream.
+    pub(super) fn step_call(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        message: &[u8],
+    ) -> Result<(), String> {
+        let message = chronik_raft_bridge::decode_raft_message(message)
+            .map_err(|error| format!("failed to decode message: {}", super::with_causes(&error)))?;
+        let group = self.named_group(topic, partition)?;
+        let replica = self
+            .replicas
+            .get(&group)
+            .ok_or_else(|| format!("this broker holds no replica of {topic}-{partition}"))?;
+        if replica.group.peer() != PeerId(message.to) {
+            let (here, to) = (replica.group.peer(), PeerId(message.to));
+            return Err(format!("the replica here is {here}, the message is for {to}"));
+        }
+        self.peer_raft(PeerId(message.from).broker(), group, message, Vec::new());
+        Ok(())
+    }
+
+    /// The group of a topic's name, or of `name@uuid`.
+    pub(super) fn named_group(&self, topic: &str, partition: u32) -> Result<PartitionId, String> {
+        if topic == "__meta" {
+            return Ok(PartitionId { partition, ..PartitionId::META });
+        }
+        let unknown = || format!("there is no topic {topic}");
+        match topic.split_once('@') {
+            Some((name, id)) => {
+                let id = Uuid::parse_str(id).map_err(|_| format!("{id} is no topic id"))?;
+                let found = self.meta.topic(id).filter(|topic| topic.name == name);
+                found.map(|topic| PartitionId::new(topic.id, partition)).ok_or_else(unknown)
+            }
+            None => {
+                let found = self.meta.topic_by_name(topic);
+                found.map(|topic| PartitionId::new(topic.id, partition)).ok_or_else(unknown)
+            }
+        }
+    }
+
+    fn peer_says(&mut self, from: BrokerId, message: PeerMessage) {
+        match message {
+            PeerMessage::Alive => {}
+            PeerMessage::Register(command) => self.peer_registers(from, command),
+            PeerMessage::Registered { directory, cluster_id, meta_peer } => {
+                if directory == self.config.directory && self.node.membership.is_none() {
+                    self.join(Membership { cluster_id, meta_peer, born_with: None });
+                }
+            }
+            PeerMessage::NotRegistered { directory, cluster_id, retired, reason } => {
+                if directory == self.config.directory {
+                    self.not_registered(&cluster_id, retired, &reason);
+                }
+            }
+            PeerMessage::Propose { id, command } => self.peer_proposes(from, id, command),
+            PeerMessage::Proposed { id, at } => self.peer_proposed(id, at),
+        }
+    }
+
+    /// A broker asks to be let in; only one with an image of the cluster can answer.
+    fn peer_registers(&mut self, from: BrokerId, command: Bytes) {
+        if self.meta.cluster_id().is_none() {
+            return;
+        }
+        let Ok(command @ Command::RegisterBroker(_)) = Command::decode(command) else { return };
+        let Command::RegisterBroker(registration) = &command else { return };
+        let (id, directory) = (registration.id, registration.directory);
+        if id != from {
+            return;
+        }
+        self.propose_meta(&command, move |core, result| {
+            core.answer_registration(from, directory, result);
+        });
+    }
+}

@@ -1,0 +1,190 @@
+//! The replicas on this node follow its image of the cluster, and nothing else: a message never
+//! makes or destroys one. The one exception is this node's own replica of `__meta`, which it
+//! makes when it enters a cluster.
+
+use raft::eraftpb::ConfState;
+
+use super::replica::Offline;
+use super::{Core, Machine, Replica, with_causes};
+use crate::ids::{Index, PartitionId, PeerId};
+use crate::log::disk::Disk;
+use crate::log::group_log::{Birth, GroupLog};
+use crate::log::image::Image;
+use crate::meta;
+use crate::meta::command::Command;
+use crate::raft::group::Group;
+
+/// A group is born at this index and term, never at 0: an empty replica must not be able to start
+/// from anything but a leader's snapshot.
+const BIRTH: Index = 1;
+
+impl<D: Disk> Core<D> {
+    /// Opens the replica of `__meta` that an earlier run left, and applies what it had committed.
+    pub(super) fn wake_meta(&mut self) {
+        if let Some(log) = self.dormant.remove(&PartitionId::META) {
+            self.open_replica(PartitionId::META, log);
+            self.dirty.insert(PartitionId::META);
+        }
+    }
+
+    /// Makes this node's replica of `__meta`, as its membership says.
+    pub(super) fn create_meta(&mut self) {
+        let Some(membership) = &self.node.membership else { return };
+        let peer = membership.meta_peer;
+        let image = membership.born_with.map(|_| birth_image(&[peer]));
+        self.create_replica(PartitionId::META, Birth { peer, image });
+        if let Some(replica) = self.replicas.get_mut(&PartitionId::META) {
+            replica.group.campaign();
+        }
+    }
+
+    /// Brings all replicas in line with the image.
+    pub(super) fn reconcile_all(&mut self) {
+        let me = self.me();
+        let wanted = self.meta.replicas_on(me).map(|(id, _)| id);
+        let held = self.replicas.keys().chain(self.dormant.keys()).chain(self.offline.keys());
+        let all: std::collections::BTreeSet<PartitionId> = wanted.chain(held.copied()).collect();
+        for id in all {
+            self.reconcile(id);
+        }
+    }
+
+    /// Brings one replica in line with the image.
+    pub(super) fn reconcile(&mut self, id: PartitionId) {
+        if id == PartitionId::META {
+            return;
+        }
+        let wanted = self.meta.replica_on(id, self.me());
+        let held = self.held(id);
+        match (held, wanted) {
+            (Some(held), Some(wanted)) if held == wanted.peer => {
+                if let Some(log) = self.dormant.remove(&id) {
+                    self.open_replica(id, log);
+                }
+                self.configure_replica(id);
+            }
+            (Some(held), Some(wanted)) if held < wanted.peer => {
+                self.destroy_replica(id);
+                self.place(id, &wanted);
+            }
+            // The image is older than the replica: it has more to come.
+            (Some(_), Some(_)) => {}
+            (Some(held), None) if held.placed_at() <= self.meta_applied => self.destroy_replica(id),
+            (Some(_), None) => {}
+            (None, Some(wanted)) => self.place(id, &wanted),
+            (None, None) => {}
+        }
+    }
+
+    /// The life of the replica that is on this node, whatever its state.
+    fn held(&self, id: PartitionId) -> Option<PeerId> {
+        let awake = self.replicas.get(&id).map(|replica| replica.group.peer());
+        let dormant = || self.dormant.get(&id).map(GroupLog::peer);
+        awake.or_else(dormant).or_else(|| self.offline.get(&id).map(|offline| offline.peer))
+    }
+
+    fn place(&mut self, id: PartitionId, wanted: &meta::partitions::Replica) {
+        // A replica that was here and is destroyed never comes back under its old name.
+        if self.wal.tombstones().get(&id).is_some_and(|destroyed| *destroyed >= wanted.peer) {
+            return;
+        }
+        let image = wanted.born.then(|| birth_image(&wanted.initial_voters));
+        self.create_replica(id, Birth { peer: wanted.peer, image });
+        self.configure_replica(id);
+        let first = wanted.born && wanted.initial_voters.first() == Some(&wanted.peer);
+        if let Some(replica) = self.replicas.get_mut(&id).filter(|_| first) {
+            replica.campaigns = true;
+            replica.group.campaign();
+            self.dirty.insert(id);
+        }
+    }
+
+    fn create_replica(&mut self, id: PartitionId, birth: Birth) {
+        let (disk, limits) = (self.disk.clone(), &self.config.limits.log);
+        match GroupLog::create(disk, &mut self.wal, id, birth, limits) {
+            Ok(log) => self.open_replica(id, log),
+            Err(error) => {
+                tracing::error!(group = %id, error = %with_causes(&error), "no replica was made");
+            }
+        }
+    }
+
+    fn open_replica(&mut self, id: PartitionId, log: GroupLog<D>) {
+        let peer = log.peer();
+        match self.opened(id, log) {
+            Ok(replica) => {
+                let sole = replica.group.is_sole_voter();
+                self.replicas.insert(id, replica);
+                if let Some(replica) = self.replicas.get_mut(&id).filter(|_| sole) {
+                    replica.group.campaign();
+                }
+                self.dirty.insert(id);
+            }
+            Err(reason) => {
+                tracing::error!(group = %id, %reason, "replica stays offline");
+                self.offline.insert(id, Offline { peer, reason, log: None });
+            }
+        }
+    }
+
+    fn opened(&mut self, id: PartitionId, log: GroupLog<D>) -> Result<Replica<D>, String> {
+        let (applied, state) = log.last_state().map_err(|error| with_causes(&error))?;
+        let is_meta = id == PartitionId::META;
+        let machine = if is_meta {
+            self.restore_meta(applied, state).map_err(|error| with_causes(&error))?;
+            Machine::Meta
+        } else {
+            self.machine_from(id, state).map_err(|error| with_causes(&error))?
+        };
+        let group = Group::open(self.group_settings(is_meta), id, log, applied)
+            .map_err(|error| with_causes(&error))?;
+        Ok(Replica::new(group, machine))
+    }
+
+    fn destroy_replica(&mut self, id: PartitionId) {
+        let awake = self.evict(id).map(|replica| replica.group.into_log());
+        let log = awake
+            .or_else(|| self.dormant.remove(&id))
+            .or_else(|| self.offline.remove(&id).and_then(|offline| offline.log));
+        match log {
+            Some(log) => {
+                tracing::info!(group = %id, peer = %log.peer(), "replica destroyed");
+                if let Err(error) = log.destroy(&mut self.wal) {
+                    tracing::error!(group = %id, error = %with_causes(&error), "files stay behind");
+                }
+            }
+            None => self.wal.destroy_corrupt(id),
+        }
+    }
+
+    /// Asks for a new life of every replica here that is damaged, where others can rebuild it.
+    pub(super) fn replace_damaged(&mut self) {
+        if self.replacing || self.meta.cluster_id().is_none() {
+            return;
+        }
+        let damaged = self.offline.iter().find(|(id, offline)| {
+            self.meta.partition(**id).is_some_and(|partition| {
+                partition.target.contains(&offline.peer) && partition.voters.len() > 1
+            })
+        });
+        let Some((id, offline)) = damaged else { return };
+        let command = Command::ReplaceReplica { id: *id, peer: offline.peer };
+        tracing::warn!(group = %id, peer = %offline.peer, "asks for a new replica in its place");
+        self.replacing = true;
+        self.propose_meta(&command, |core, _| core.replacing = false);
+    }
+}
+
+/// What a group starts from on the replicas that its creating command names.
+fn birth_image(voters: &[PeerId]) -> Image {
+    let voters: Vec<u64> = voters.iter().map(|peer| peer.0).collect();
+    Image {
+        index: BIRTH,
+        term: 1,
+        start: 0,
+        next: 0,
+        conf: ConfState { voters, ..ConfState::default() },
+        conf_index: BIRTH,
+        state: bytes::Bytes::new(),
+    }
+}

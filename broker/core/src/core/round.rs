@@ -1,0 +1,211 @@
+//! The end of a round: work off ready groups, write the write-ahead log once, sync, send.
+//! One sync of it is in flight at a time; what comes meanwhile shares the next one.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::input::Ticket;
+use super::output::{Output, SyncClass};
+use super::{Core, with_causes};
+use crate::ids::{Now, PartitionId};
+use crate::log::checkpoint::Checkpoint;
+use crate::log::disk::Disk;
+use crate::log::wal::SyncJob;
+use crate::raft::ready::DriveError;
+
+/// Syncs that are asked for and under way.
+#[derive(Debug)]
+pub(super) struct Syncs {
+    tickets: u64,
+    /// The round that Readies of now belong to.
+    round: u64,
+    /// Written, but not asked to be synced yet: up to which round.
+    written: Option<(u64, SyncJob)>,
+    in_flight: Option<(Ticket, u64, u64)>,
+    /// Groups with Readies that wait for a sync.
+    waiting: BTreeSet<PartitionId>,
+    checkpoint: Option<(Ticket, Checkpoint)>,
+}
+
+impl Default for Syncs {
+    fn default() -> Syncs {
+        Syncs {
+            tickets: 0,
+            round: 1,
+            written: None,
+            in_flight: None,
+            waiting: BTreeSet::new(),
+            checkpoint: None,
+        }
+    }
+}
+
+impl<D: Disk> Core<D> {
+    /// Ends a round.
+    pub fn flush(&mut self, now: Now) {
+        self.now = now;
+        loop {
+            while let Some(id) = self.dirty.pop_first() {
+                self.drive(id);
+            }
+            if !self.write() {
+                break;
+            }
+        }
+        self.report_soon();
+        self.start_sync();
+        self.start_checkpoint();
+        for (to, frame) in self.outbox.take() {
+            if to != self.config.broker {
+                self.outputs.push(Output::Send { to, frame });
+            }
+        }
+    }
+
+    /// A sync has reached the disk.
+    pub(super) fn synced(&mut self, ticket: Ticket) {
+        match self.syncs.in_flight {
+            Some((in_flight, round, upto)) if in_flight == ticket => {
+                self.syncs.in_flight = None;
+                self.wal.synced(upto);
+                self.persisted(round);
+            }
+            Some(_) | None => self.checkpoint_synced(ticket),
+        }
+    }
+
+    fn drive(&mut self, id: PartitionId) {
+        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        let (wal, outbox, round) = (&mut self.wal, &mut self.outbox, self.syncs.round);
+        let driven = guarded(|| replica.group.drive(wal, outbox, round));
+        if replica.group.awaits_sync() {
+            self.syncs.waiting.insert(id);
+        }
+        match driven {
+            Ok(driven) => {
+                self.apply(id, driven);
+                self.after_drive(id);
+            }
+            Err(reason) => self.take_offline(id, reason),
+        }
+    }
+
+    /// Writes what the groups have put into the write-ahead log. Whether that made groups ready.
+    fn write(&mut self) -> bool {
+        let round = self.syncs.round;
+        self.syncs.round += 1;
+        match self.wal.write() {
+            Ok(Some(job)) => {
+                self.syncs.written = Some((
+                    round,
+                    match self.syncs.written.take() {
+                        Some((_, before)) => joined(before, job),
+                        None => job,
+                    },
+                ));
+            }
+            Ok(None) if self.syncs.written.is_none() && self.syncs.in_flight.is_none() => {
+                self.persisted(round);
+            }
+            Ok(None) => {}
+            Err(error) => self.fatal(format!("writing the write-ahead log: {error}")),
+        }
+        !self.dirty.is_empty()
+    }
+
+    fn start_sync(&mut self) {
+        if self.syncs.in_flight.is_some() {
+            return;
+        }
+        if let Some((round, job)) = self.syncs.written.take() {
+            let ticket = self.ticket();
+            self.syncs.in_flight = Some((ticket, round, job.upto));
+            self.outputs.push(Output::Sync {
+                ticket,
+                class: SyncClass::Wal,
+                files: job.files,
+                dirs: job.dirs,
+            });
+        }
+    }
+
+    fn persisted(&mut self, round: u64) {
+        for id in std::mem::take(&mut self.syncs.waiting) {
+            let Some(replica) = self.replicas.get_mut(&id) else { continue };
+            let outbox = &mut self.outbox;
+            match guarded(|| replica.group.persisted(round, outbox)) {
+                Ok(()) => {
+                    if replica.group.awaits_sync() {
+                        self.syncs.waiting.insert(id);
+                    }
+                    self.dirty.insert(id);
+                }
+                Err(reason) => self.take_offline(id, reason),
+            }
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.syncs.tickets += 1;
+        Ticket(self.syncs.tickets)
+    }
+
+    fn start_checkpoint(&mut self) {
+        if self.syncs.checkpoint.is_some() || !self.wal.wants_checkpoint() {
+            return;
+        }
+        let awake = self.replicas.values_mut().map(|replica| replica.group.log_mut());
+        let offline = self.offline.values_mut().filter_map(|offline| offline.log.as_mut());
+        let logs = awake.chain(self.dormant.values_mut()).chain(offline);
+        match Checkpoint::begin(&mut self.wal, logs) {
+            Ok((checkpoint, job)) => self.sync_checkpoint(checkpoint, job),
+            Err(error) => tracing::error!(error = %with_causes(&error), "no checkpoint was made"),
+        }
+    }
+
+    fn sync_checkpoint(&mut self, checkpoint: Checkpoint, job: SyncJob) {
+        let ticket = self.ticket();
+        self.syncs.checkpoint = Some((ticket, checkpoint));
+        let class = SyncClass::Background;
+        self.outputs.push(Output::Sync { ticket, class, files: job.files, dirs: job.dirs });
+    }
+
+    fn checkpoint_synced(&mut self, ticket: Ticket) {
+        let Some((waiting, mut checkpoint)) = self.syncs.checkpoint.take() else { return };
+        if waiting != ticket {
+            self.syncs.checkpoint = Some((waiting, checkpoint));
+            return;
+        }
+        match checkpoint.advance(&mut self.wal) {
+            Ok(Some(job)) => self.sync_checkpoint(checkpoint, job),
+            Ok(None) => self.counters.checkpoints += 1,
+            Err(error) => tracing::error!(error = %with_causes(&error), "no checkpoint was made"),
+        }
+    }
+}
+
+/// One sync for both.
+fn joined(before: SyncJob, after: SyncJob) -> SyncJob {
+    let mut files = before.files;
+    files.extend(after.files);
+    files.sort_unstable();
+    files.dedup();
+    let mut dirs = before.dirs;
+    dirs.extend(after.dirs);
+    dirs.sort_unstable();
+    dirs.dedup();
+    SyncJob { files, dirs, upto: before.upto.max(after.upto) }
+}
+
+/// One group's broken invariant, raft's own panics included, must not end the node.
+fn guarded<T>(run: impl FnOnce() -> Result<T, DriveError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(|error| with_causes(&error)),
+        Err(panic) => Err(panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "a panic without words".to_owned())),
+    }
+}
+

@@ -1,0 +1,48 @@
+//! A clean stop: hand every leadership over while still serving, then say so.
+
+use super::Core;
+use super::output::Output;
+use crate::ids::Micros;
+use crate::log::disk::Disk;
+
+/// Where a stop is.
+#[derive(Debug, Default)]
+pub(super) struct Shutdown {
+    since: Option<Micros>,
+    drained: bool,
+}
+
+/// Leaderships that nobody takes within this time go with the process.
+const DRAIN_MAX: Micros = Micros::from_millis(9_000);
+
+impl<D: Disk> Core<D> {
+    pub(super) fn shut_down(&mut self) {
+        if self.shutdown.since.is_none() {
+            tracing::info!("shutting down: handing leaderships over");
+            self.shutdown.since = Some(self.now.mono);
+            self.tick_shutdown();
+        }
+    }
+
+    pub(super) fn tick_shutdown(&mut self) {
+        let Some(since) = self.shutdown.since else { return };
+        if self.shutdown.drained {
+            return;
+        }
+        let late = self.now.mono.since(since) >= DRAIN_MAX;
+        let mut left = 0;
+        for (id, replica) in &mut self.replicas {
+            if replica.group.leads() && !replica.group.is_sole_voter() {
+                // Nobody to take it is no reason to wait.
+                if replica.group.transfer_leadership(None) {
+                    left += 1;
+                }
+                self.dirty.insert(*id);
+            }
+        }
+        if left == 0 || late {
+            self.shutdown.drained = true;
+            self.outputs.push(Output::Drained);
+        }
+    }
+}
