@@ -1,5 +1,7 @@
 //! The life of three nodes: birth, election, heartbeats through `Step`, death of the leader.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -58,6 +60,15 @@ fn three_nodes_elect_beat_and_survive_their_leader() {
         ensure(after.context("__meta")?.term > group.term, "the term did not grow")?;
         cluster.wait_converged(3)?;
 
+        for broker in cluster.brokers() {
+            equal("/healthz", get(&broker.http, "/healthz")?.0, 200)?;
+            equal("/readyz", get(&broker.http, "/readyz")?.0, 200)?;
+            let (code, metrics) = get(&broker.http, "/metrics")?;
+            equal("/metrics", code, 200)?;
+            ensure(metrics.contains("# TYPE "), format!("no metrics: {metrics}"))?;
+            equal("an unknown page", get(&broker.http, "/nothing")?.0, 404)?;
+        }
+
         // Whoever leads hands over when asked.
         let leader = cluster.meta_leader()?;
         let address = cluster.broker(leader)?.peer;
@@ -69,4 +80,16 @@ fn three_nodes_elect_beat_and_survive_their_leader() {
         cluster.check_logs()
     })();
     result.expect("three nodes live");
+}
+
+/// The status and the body of a page.
+fn get(address: &str, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let code = answer.split(' ').nth(1).context("a status line")?.parse()?;
+    let body = answer.split_once("\r\n\r\n").context("an empty line")?.1.to_owned();
+    Ok((code, body))
 }
