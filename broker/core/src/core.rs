@@ -11,8 +11,11 @@ pub mod output;
 pub mod peer_message;
 
 mod apply;
+mod configs;
+mod coordinators;
 mod describe;
 pub mod inspect;
+mod log_starts;
 mod orders;
 mod parked;
 mod peers;
@@ -35,7 +38,7 @@ pub(crate) use parked::Parked;
 use peers::Peers;
 pub(crate) use proposals::ProposeError;
 use proposals::Proposals;
-pub(crate) use replica::{Leader, Machine, Replica};
+pub(crate) use replica::{AppendWaiter, Leader, Machine, Replica, epoch};
 use round::Syncs;
 
 use crate::codec::CodecError;
@@ -49,6 +52,8 @@ use crate::meta;
 use crate::raft::group::GroupSettings;
 use crate::raft::outbox::Outbox;
 use crate::wire::Response;
+
+const RETENTION_EVERY: Micros = Micros::from_millis(5_000);
 
 /// A node without IO.
 pub struct Core<D: Disk> {
@@ -66,7 +71,7 @@ pub struct Core<D: Disk> {
     offline: BTreeMap<PartitionId, (PeerId, String)>,
     tombstones: BTreeMap<PartitionId, PeerId>,
     dirty: BTreeSet<PartitionId>,
-    syncs: Syncs<D>,
+    syncs: Syncs,
     outbox: Outbox,
     peers: Peers,
     proposals: Proposals<D>,
@@ -82,6 +87,10 @@ pub struct Core<D: Disk> {
     shutdown: shutdown::Shutdown,
     pub(crate) counters: inspect::Counters,
     pub(crate) producer_ids: handlers::ProducerIds,
+    pub(crate) groups: handlers::Groups,
+    log_starts: log_starts::LogStarts<D>,
+    uuids: u64,
+    expired: Micros,
 }
 
 /// A node that cannot start.
@@ -134,7 +143,7 @@ impl<D: Disk> Core<D> {
             outbox: Outbox::default(),
             parked: Parked::default(),
             outputs: Vec::new(),
-            ticked: now.mono,
+            ticked: Micros(0),
             report_due: false,
             reporting: false,
             said_alive: Micros(0),
@@ -144,6 +153,10 @@ impl<D: Disk> Core<D> {
             shutdown: shutdown::Shutdown::default(),
             counters: inspect::Counters::default(),
             producer_ids: handlers::ProducerIds::default(),
+            groups: handlers::Groups::default(),
+            log_starts: log_starts::LogStarts::default(),
+            uuids: 0,
+            expired: now.mono,
         };
         core.remember_node();
         core.wake_meta();
@@ -242,6 +255,19 @@ impl<D: Disk> Core<D> {
         self.report();
         self.tick_retention();
         self.tick_shutdown();
+    }
+
+    /// Retention is looked at every five seconds; a record lives a little longer rather than shorter.
+    fn tick_retention(&mut self) {
+        if self.now.mono.since(self.expired) >= RETENTION_EVERY {
+            self.expired = self.now.mono;
+            self.expire_records();
+        }
+    }
+
+    /// Has a group driven at the end of the round.
+    pub(crate) fn mark_dirty(&mut self, id: PartitionId) {
+        self.dirty.insert(id);
     }
 
     fn group_settings(&self, broadcast_commit: bool) -> GroupSettings {

@@ -21,15 +21,15 @@
 //! Nothing here awaits, spawns, sleeps, opens a socket, reads a clock or draws randomness: time
 //! and seed are arguments, files are reached through [`log::disk::Disk`].
 
-pub mod ids;
+pub mod admin;
 pub mod codec;
+pub mod coordinator;
+pub mod core;
 pub mod error;
-pub mod wire;
+mod handlers;
+pub mod ids;
 pub mod log;
-pub mod raft;
 pub mod meta;
 pub mod partition;
-pub mod coordinator;
-pub mod admin;
-pub mod core;
-mod handlers;
+pub mod raft;
+pub mod wire;

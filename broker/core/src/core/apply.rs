@@ -1,21 +1,29 @@
 //! Committed entries, given to what they mean: the cluster's image, a coordinator, a partition.
 //! And what a replica's new commit index or new role means to those who wait for it.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
-use super::{Core, Machine, with_causes};
+use bytes::Bytes;
+use raft::eraftpb::ConfState;
+
+use super::{Core, Machine, Replica, with_causes};
+use crate::codec::CodecError;
 use crate::coordinator::Coordinator;
-use crate::ids::PartitionId;
+use crate::ids::{Index, PartitionId, PeerId};
 use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::entry::Descriptor;
 use crate::log::image::Image;
 use crate::meta::State;
-use crate::meta::command::Command;
-use crate::partition::producers::Producers;
+use crate::meta::command::{Command, ConfReport};
+use crate::meta::configs::TopicConfig;
+use crate::partition::producers::{InFlight, Producers};
+use crate::partition::{Partition, produce};
 use crate::raft::ready::{Committed, Driven};
-use crate::wire::batch::BatchError;
-use crate::wire::records;
+use crate::wire::records::{self, RecordsError};
+
+/// The topic whose partitions are the coordinators of consumer groups.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// Committed data that the software cannot make sense of: the replica goes offline.
 #[derive(Debug, thiserror::Error)]
@@ -23,14 +31,14 @@ pub(super) enum ApplyError {
     #[error("reading the entry")]
     Log(#[from] LogError),
     #[error("the entry's batch")]
-    Batch(#[from] BatchError),
+    Batch(#[from] RecordsError),
     #[error("decoding what the entry says")]
     Codec(#[from] crate::codec::CodecError),
 }
 
 impl<D: Disk> Core<D> {
     pub(super) fn apply(&mut self, id: PartitionId, driven: Driven) {
-        let Driven { installed, committed, conf } = driven;
+        let Driven { installed, committed } = driven;
         if let Some(image) = installed {
             if let Err(error) = self.install(id, &image) {
                 return self.take_offline(id, format!("snapshot: {}", with_causes(&error)));
@@ -42,9 +50,6 @@ impl<D: Disk> Core<D> {
                 return self.take_offline(id, why);
             }
         }
-        if conf.is_some() {
-            self.report_due = true;
-        }
     }
 
     fn install(&mut self, id: PartitionId, image: &Image) -> Result<(), ApplyError> {
@@ -54,9 +59,13 @@ impl<D: Disk> Core<D> {
                 self.restore_meta(image.index, image.state.clone())?;
                 self.reconcile_all();
             }
-            Machine::Groups(coordinator) => coordinator.restore(image.state.clone())?,
+            Machine::Groups(coordinator) => {
+                let effects = coordinator.restore(image.state.clone())?;
+                self.carry_out(id, effects);
+            }
             Machine::Records(partition) => {
                 partition.producers = Producers::decode(image.state.clone())?;
+                partition.in_flight.clear();
             }
         }
         Ok(())
@@ -89,7 +98,7 @@ impl<D: Disk> Core<D> {
                 self.carry_out(id, effects);
             }
             (Descriptor::Batch(info), Machine::Records(partition)) => {
-                partition.producers.apply(entry.index, info);
+                produce::applied(partition, entry.index, info);
             }
             (Descriptor::LogStart(start), _) => self.move_log_start(id, *start)?,
             (Descriptor::Noop | Descriptor::ConfChange, Machine::Meta) => {
@@ -97,10 +106,19 @@ impl<D: Disk> Core<D> {
             }
             (Descriptor::Noop | Descriptor::ConfChange, Machine::Groups(_) | Machine::Records(_)) => {}
         }
+        if let Some(conf) = &entry.conf {
+            self.report_due = true;
+            if id == PartitionId::META {
+                // Its membership is exact at every index, so that a removal is never judged by an
+                // older one.
+                self.meta.apply_meta_conf(&conf_report(entry.index, conf));
+            }
+        }
         if id == PartitionId::META {
             self.decide_proposals(entry.index, entry.term);
         }
         self.decide_changes(id, entry);
+        self.decide_log_starts(id, entry);
         self.checkpoint_machine(id, entry)
     }
 
@@ -117,7 +135,7 @@ impl<D: Disk> Core<D> {
                     self.show_peers();
                     self.reconcile_all();
                 }
-                if applied.configs_changed {
+                if !applied.configs_changed.is_empty() {
                     self.configure();
                 }
                 Ok(applied.outcome)
@@ -136,18 +154,18 @@ impl<D: Disk> Core<D> {
         if !log.wants_roll() {
             return Ok(());
         }
+        let state = replica.machine.encode().unwrap_or_else(|| self.meta.encode());
+        log.roll(state);
         match &replica.machine {
-            Machine::Meta => {
-                log.roll(self.meta.encode());
-                log.drop_before(&mut self.wal, entry.index + 1)?;
-            }
-            Machine::Groups(coordinator) => {
-                log.roll(coordinator.encode());
-                log.drop_before(&mut self.wal, entry.index + 1)?;
-            }
-            Machine::Records(partition) => log.roll(partition.producers.encode()),
+            // The state replaces the commands that made it.
+            Machine::Meta | Machine::Groups(_) => log.drop_before(entry.index + 1),
+            Machine::Records(_) => {}
         }
         Ok(())
+    }
+
+    pub(crate) fn is_offsets_topic(&self, id: PartitionId) -> bool {
+        self.meta.topic(id.topic).is_some_and(|topic| topic.internal && topic.name == OFFSETS_TOPIC)
     }
 
     /// A replica's owner, as of the newest checkpoint of its log.
@@ -156,18 +174,22 @@ impl<D: Disk> Core<D> {
         id: PartitionId,
         state: Bytes,
     ) -> Result<Machine, crate::codec::CodecError> {
-        if self.meta.is_offsets_topic(id.topic) {
-            let mut coordinator = Coordinator::new(self.group_config(id));
+        if self.is_offsets_topic(id) {
+            let seed = self.coordinator_seed(id);
+            let mut coordinator = Coordinator::new(self.group_config(), seed);
             if !state.is_empty() {
                 coordinator.restore(state)?;
             }
             return Ok(Machine::Groups(Box::new(coordinator)));
         }
-        let mut partition = crate::partition::Partition::default();
-        if !state.is_empty() {
-            partition.producers = Producers::decode(state)?;
-        }
-        Ok(Machine::Records(Box::new(partition)))
+        let producers =
+            if state.is_empty() { Producers::default() } else { Producers::decode(state)? };
+        let topic = self.meta.topic(id.topic).ok_or(CodecError::Unknown { what: "topic", value: 0 })?;
+        Ok(Machine::Records(Box::new(Partition {
+            producers,
+            in_flight: InFlight::default(),
+            config: Arc::new(TopicConfig::on(&self.meta, topic, self.me())),
+        })))
     }
 
     /// What the drive of a group means to those who wait: new commits, a leadership won or lost.
@@ -206,7 +228,7 @@ impl<D: Disk> Core<D> {
         match &mut replica.machine {
             Machine::Meta => self.lead_meta(),
             Machine::Groups(coordinator) => coordinator.lead(self.now, term),
-            Machine::Records(partition) => partition.producers.lead(),
+            Machine::Records(partition) => partition.in_flight.clear(),
         }
     }
 
@@ -217,29 +239,49 @@ impl<D: Disk> Core<D> {
             Machine::Meta => Vec::new(),
             Machine::Groups(coordinator) => coordinator.step_down(),
             Machine::Records(partition) => {
-                partition.producers.step_down();
+                partition.in_flight.clear();
                 Vec::new()
             }
         };
         self.carry_out(id, effects);
         self.fail_appends(id);
         self.fail_changes(id);
+        self.fail_log_starts(id);
     }
 
     /// A replica that cannot go on is named, and the node goes on without it.
     pub(super) fn take_offline(&mut self, id: PartitionId, reason: String) {
         tracing::error!(group = %id, %reason, "replica taken offline");
-        self.lose_leadership(id);
-        self.wake_fetches(id);
-        if let Some(replica) = self.replicas.remove(&id) {
+        if let Some(replica) = self.evict(id) {
             self.offline.insert(id, (replica.group.peer(), reason));
         }
+    }
+
+    /// Takes a replica out of service: whoever waits for it is answered.
+    pub(super) fn evict(&mut self, id: PartitionId) -> Option<Replica<D>> {
+        self.lose_leadership(id);
         self.dirty.remove(&id);
-        self.wake_fetches(id);
+        let replica = self.replicas.remove(&id)?;
+        for fetch in &replica.fetches {
+            self.try_fetch_again(*fetch);
+        }
+        Some(replica)
+    }
+}
+
+/// A membership as the cluster's image keeps it.
+pub(super) fn conf_report(conf_index: Index, conf: &ConfState) -> ConfReport {
+    let peers = |ids: &[u64]| ids.iter().map(|id| PeerId(*id)).collect();
+    ConfReport {
+        conf_index,
+        voters: peers(&conf.voters),
+        outgoing: peers(&conf.voters_outgoing),
+        learners: peers(&conf.learners),
+        learners_next: peers(&conf.learners_next),
     }
 }
 
 /// The commands in a batch of a group that keeps no records of users.
-fn commands(payload: Option<Bytes>) -> Result<Vec<Bytes>, BatchError> {
+fn commands(payload: Option<Bytes>) -> Result<Vec<Bytes>, RecordsError> {
     payload.map_or_else(|| Ok(Vec::new()), |batch| records::values(&batch))
 }

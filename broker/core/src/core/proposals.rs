@@ -97,7 +97,7 @@ impl<D: Disk> Core<D> {
         let Some(replica) = self.replicas.get_mut(&PartitionId::META) else {
             return Err(NotProposed::NotLeader);
         };
-        let (info, batch) = crate::partition::internal_batch(self.now.wall_ms, command);
+        let (info, batch) = crate::partition::internal_batch(self.now.wall_ms, &command);
         let proposed = replica.group.propose_batch(info, batch)?;
         self.dirty.insert(PartitionId::META);
         Ok((proposed.index, proposed.term))

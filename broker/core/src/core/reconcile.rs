@@ -59,7 +59,7 @@ impl<D: Disk> Core<D> {
                 if let Some(log) = self.dormant.remove(&id) {
                     self.open_replica(id, log);
                 }
-                self.configure_log(id);
+                self.configure_replica(id);
             }
             (Some(held), Some(wanted)) if held < wanted.peer => {
                 self.destroy_replica(id);
@@ -88,7 +88,7 @@ impl<D: Disk> Core<D> {
         }
         let image = wanted.born.then(|| birth_image(&wanted.initial_voters));
         self.create_replica(id, Birth { peer: wanted.peer, image });
-        self.configure_log(id);
+        self.configure_replica(id);
         let first = wanted.born && wanted.initial_voters.first() == Some(&wanted.peer);
         if let Some(replica) = self.replicas.get_mut(&id).filter(|_| first) {
             replica.campaigns = true;
@@ -140,8 +140,7 @@ impl<D: Disk> Core<D> {
     }
 
     fn destroy_replica(&mut self, id: PartitionId) {
-        self.take_out(id);
-        let awake = self.replicas.remove(&id).map(|replica| replica.group.into_log());
+        let awake = self.evict(id).map(|replica| replica.group.into_log());
         let log = awake.or_else(|| self.dormant.remove(&id));
         let peer = log.as_ref().map(GroupLog::peer).or_else(|| {
             let (peer, _) = self.offline.remove(&id)?;

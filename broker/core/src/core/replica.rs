@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
+
 use crate::coordinator::Coordinator;
 use crate::ids::{BrokerId, Index, PartitionId, Term};
 use crate::log::disk::Disk;
@@ -34,6 +36,17 @@ pub(crate) enum Machine {
     Groups(Box<Coordinator>),
     /// Records of users.
     Records(Box<Partition>),
+}
+
+impl Machine {
+    /// The state that a checkpoint of the log begins with; `__meta`'s is not here but in the core.
+    pub(crate) fn encode(&self) -> Option<Bytes> {
+        match self {
+            Machine::Meta => None,
+            Machine::Groups(coordinator) => Some(coordinator.encode()),
+            Machine::Records(partition) => Some(partition.producers.encode()),
+        }
+    }
 }
 
 /// A produce request's part that waits for the commit of its entry.

@@ -2,9 +2,10 @@
 //! node in one command, and only what the image does not have yet.
 
 use super::Core;
-use crate::ids::{PartitionId, PeerId};
+use super::apply::conf_report;
+use crate::ids::PartitionId;
 use crate::log::disk::Disk;
-use crate::meta::command::{Command, ConfReport, GroupReport};
+use crate::meta::command::{Command, GroupReport};
 
 const ROWS_MAX: usize = 2000;
 
@@ -42,17 +43,10 @@ impl<D: Disk> Core<D> {
             known.is_some_and(|known| known.leader_term >= term && known.leader == Some(me));
         let (conf, conf_index) = group.log().conf();
         let conf_known = known.is_some_and(|known| known.conf_index >= conf_index);
-        let peers = |ids: &[u64]| ids.iter().map(|id| PeerId(*id)).collect();
         (!leader_known || !conf_known).then(|| GroupReport {
             id,
             leader: Some((me, term)),
-            conf: Some(ConfReport {
-                conf_index,
-                voters: peers(&conf.voters),
-                outgoing: peers(&conf.voters_outgoing),
-                learners: peers(&conf.learners),
-                learners_next: peers(&conf.learners_next),
-            }),
+            conf: Some(conf_report(conf_index, conf)),
         })
     }
 }

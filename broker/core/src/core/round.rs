@@ -15,7 +15,7 @@ use crate::raft::ready::DriveError;
 
 /// Syncs that are asked for and under way.
 #[derive(Debug)]
-pub(super) struct Syncs<D: Disk> {
+pub(super) struct Syncs {
     tickets: u64,
     /// The round that Readies of now belong to.
     round: u64,
@@ -24,11 +24,11 @@ pub(super) struct Syncs<D: Disk> {
     in_flight: Option<(Ticket, u64, u64)>,
     /// Groups with Readies that wait for a sync.
     waiting: BTreeSet<PartitionId>,
-    checkpoint: Option<(Ticket, Checkpoint<D>)>,
+    checkpoint: Option<(Ticket, Checkpoint)>,
 }
 
-impl<D: Disk> Default for Syncs<D> {
-    fn default() -> Syncs<D> {
+impl Default for Syncs {
+    fn default() -> Syncs {
         Syncs {
             tickets: 0,
             round: 1,
@@ -52,6 +52,7 @@ impl<D: Disk> Core<D> {
                 break;
             }
         }
+        self.report_soon();
         self.start_sync();
         self.start_checkpoint();
         for (to, frame) in self.outbox.take() {
@@ -98,7 +99,7 @@ impl<D: Disk> Core<D> {
                 self.syncs.written = Some((
                     round,
                     match self.syncs.written.take() {
-                        Some((_, before)) => before.and_then(job),
+                        Some((_, before)) => joined(before, job),
                         None => job,
                     },
                 ));
@@ -161,7 +162,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    fn sync_checkpoint(&mut self, checkpoint: Checkpoint<D>, job: SyncJob) {
+    fn sync_checkpoint(&mut self, checkpoint: Checkpoint, job: SyncJob) {
         let ticket = self.ticket();
         self.syncs.checkpoint = Some((ticket, checkpoint));
         let class = SyncClass::Background;
@@ -180,6 +181,19 @@ impl<D: Disk> Core<D> {
             Err(error) => tracing::error!(error = %with_causes(&error), "no checkpoint was made"),
         }
     }
+}
+
+/// One sync for both.
+fn joined(before: SyncJob, after: SyncJob) -> SyncJob {
+    let mut files = before.files;
+    files.extend(after.files);
+    files.sort_unstable();
+    files.dedup();
+    let mut dirs = before.dirs;
+    dirs.extend(after.dirs);
+    dirs.sort_unstable();
+    dirs.dedup();
+    SyncJob { files, dirs, upto: before.upto.max(after.upto) }
 }
 
 /// One group's broken invariant, raft's own panics included, must not end the node.

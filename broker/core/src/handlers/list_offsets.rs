@@ -134,7 +134,17 @@ fn newest<D: Disk>(replica: &Replica<D>) -> Result<Option<Found>, KafkaError> {
 fn at_time<D: Disk>(replica: &Replica<D>, time: i64) -> Result<Option<Found>, KafkaError> {
     let row = replica.group.log().first_batch_at_or_after_time(time, replica.group.committed());
     let row = row.map_err(|_| KafkaError::KafkaStorageError)?;
-    in_batch(replica, row, |batch| records::first_at_or_after(batch, time))
+    // The batch can begin before the start of the log.
+    let start = replica.group.log().log_start();
+    in_batch(replica, row, |batch| {
+        for record in records::read(batch)? {
+            let record = record?;
+            if record.offset >= start && record.timestamp >= time {
+                return Ok(Some((record.offset, record.timestamp)));
+            }
+        }
+        Ok(None)
+    })
 }
 
 fn in_batch<D: Disk>(
@@ -148,9 +158,11 @@ fn in_batch<D: Disk>(
     // What a batch keeps compressed in a way that is not read here begins where the batch does.
     let whole = (row.base_offset, row.max_timestamp);
     let picked = batch.and_then(|batch| pick(&batch).unwrap_or(Some(whole)));
-    let found = picked.map(|(offset, timestamp)| Found { offset, timestamp, term: row.term });
-    // The batch can begin before the start of the log.
-    Ok(found.filter(|found| found.offset >= log.log_start()))
+    Ok(picked.map(|(offset, timestamp)| Found {
+        offset: offset.max(log.log_start()),
+        timestamp,
+        term: row.term,
+    }))
 }
 
 #[cfg(test)]

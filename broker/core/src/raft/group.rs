@@ -369,6 +369,9 @@ impl<D: Disk> Group<D> {
             return false;
         }
         let raft = &self.raw.raft;
+        if raft.lead_transferee.is_some() {
+            return true;
+        }
         let voters = raft.prs().conf().voters().ids();
         let best = raft
             .prs()

@@ -60,6 +60,8 @@ pub struct Committed {
     pub term: Term,
     /// What it is.
     pub what: Descriptor,
+    /// The membership from here on, for an entry that changed it.
+    pub conf: Option<ConfState>,
 }
 
 /// What the owner has to do after a drive, in this order.
@@ -69,8 +71,6 @@ pub struct Driven {
     pub installed: Option<Image>,
     /// Entries to apply.
     pub committed: Vec<Committed>,
-    /// Membership as of now, if it changed.
-    pub conf: Option<(ConfState, Index)>,
 }
 
 impl<D: Disk> Group<D> {
@@ -85,6 +85,9 @@ impl<D: Disk> Group<D> {
         let mut driven = Driven::default();
         while self.has_ready() {
             self.drive_once(wal, outbox, round, &mut driven)?;
+        }
+        if let Some(fault) = self.log().take_fault() {
+            return Err(fault.into());
         }
         // A payload that no Ready asked for belongs to an entry that raft refused.
         self.staged.clear();
@@ -103,7 +106,7 @@ impl<D: Disk> Group<D> {
     ) -> Result<(), DriveError> {
         let mut ready = self.raw.ready();
         let mut snapshot = None;
-        if !raft::is_empty_snap(ready.snapshot()) {
+        if !ready.snapshot().is_empty() {
             let image = Image::from_raft(ready.snapshot())?;
             snapshot = Some(image.index);
             self.raw.mut_store().install(wal, image.clone())?;
@@ -197,21 +200,31 @@ impl<D: Disk> Group<D> {
     ) -> Result<(), DriveError> {
         let index = entry.index;
         let what = describe(entry).map_err(|source| DriveError::Entry { index, source })?;
-        // A snapshot carries the membership of a later index than its own: what lies between is
-        // in it already.
-        if matches!(what, Descriptor::ConfChange) && index > self.log().conf().1 {
-            let change = chronik_raft_bridge::decode_conf_change_v2(&entry.data)
-                .map_err(|source| DriveError::Change { index, source })?;
-            let conf = self
-                .raw
-                .apply_conf_change(&change)
-                .map_err(|source| DriveError::Raft { index, source })?;
-            self.stopped = !is_member(&conf, self.peer());
-            self.raw.mut_store().set_conf(wal, conf.clone(), index);
-            driven.conf = Some((conf, index));
+        let mut conf = None;
+        if matches!(what, Descriptor::ConfChange) {
+            // A snapshot carries the membership of a later index than its own, and so does a log
+            // that is opened again: what lies before that index is in it already.
+            if index > self.log().conf().1 {
+                self.change(wal, entry)?;
+            }
+            let (now, since) = self.log().conf();
+            conf = (since == index).then(|| now.clone());
         }
         self.raw.advance_apply_to(index);
-        driven.committed.push(Committed { index, term: entry.term, what });
+        driven.committed.push(Committed { index, term: entry.term, what, conf });
+        Ok(())
+    }
+
+    fn change(&mut self, wal: &mut Wal<D>, entry: &RaftEntry) -> Result<(), DriveError> {
+        let index = entry.index;
+        let change = chronik_raft_bridge::decode_conf_change_v2(&entry.data)
+            .map_err(|source| DriveError::Change { index, source })?;
+        let conf = self
+            .raw
+            .apply_conf_change(&change)
+            .map_err(|source| DriveError::Raft { index, source })?;
+        self.stopped = !is_member(&conf, self.peer());
+        self.raw.mut_store().set_conf(wal, conf, index);
         Ok(())
     }
 

@@ -1,0 +1,131 @@
+//! What the operator sees of a node: the answer to `Describe`.
+
+use std::collections::BTreeMap;
+
+use super::Core;
+use crate::admin::{
+    BrokerDescription, Description, GroupDescription, MetaDescription, NodeState,
+};
+use crate::ids::{BrokerId, PartitionId};
+use crate::log::disk::Disk;
+
+/// Groups in one answer: those that are off target come again as they are worked off.
+const GROUPS_MAX: usize = 256;
+
+impl<D: Disk> Core<D> {
+    /// This node's life.
+    pub(crate) fn state(&self) -> NodeState {
+        let known = self.meta.broker(self.me());
+        let in_image =
+            known.is_some_and(|known| known.registration.directory == self.config.directory);
+        self.node.state(in_image)
+    }
+
+    pub(super) fn describe(&self, detail: bool) -> Description {
+        let led = self.replicas.values().filter(|replica| replica.group.leads());
+        Description {
+            broker: self.me(),
+            directory: self.config.directory,
+            boot: self.node.boot,
+            state: self.state(),
+            cluster_id: self.cluster_id().map(str::to_owned),
+            version: self.config.version.clone(),
+            replicas: count(self.replicas.len()),
+            leaders: count(led.count()),
+            offline: self.offline.iter().map(|(id, (_, why))| (*id, why.clone())).collect(),
+            meta: self.meta.cluster_id().map(|_| self.describe_meta()),
+            groups: if detail { self.describe_groups() } else { Vec::new() },
+            quorum_losses: self.quorum_losses(),
+        }
+    }
+
+    fn describe_meta(&self) -> MetaDescription {
+        let leader = self.leader_of(PartitionId::META);
+        let counts = self.meta.group_counts();
+        let brokers = self.meta.brokers().map(|broker| {
+            let counts = counts.get(&broker.id()).copied().unwrap_or_default();
+            BrokerDescription {
+                id: broker.id(),
+                directory: broker.registration.directory,
+                meta_peer: broker.meta_peer,
+                kafka_address: broker.registration.kafka_address.clone(),
+                peer_address: broker.registration.peer_address.clone(),
+                cordoned: broker.cordoned,
+                fenced: broker.fenced,
+                replicas: counts.replicas,
+                leaders: counts.leaders,
+            }
+        });
+        MetaDescription {
+            applied: self.meta_applied,
+            leader: leader.map(|leader| leader.broker),
+            term: leader.map_or(0, |leader| leader.term),
+            open: self.meta.open(),
+            brokers: brokers.collect(),
+            topics: count(self.meta.topics().len()),
+            partitions: self.meta.topics().map(|topic| topic.partitions).sum(),
+            off_target: count(self.meta.off_target().count()),
+            largest_replication: self
+                .meta
+                .largest_replication()
+                .map(|(topic, replicas)| (topic.to_owned(), replicas)),
+        }
+    }
+
+    fn describe_groups(&self) -> Vec<GroupDescription> {
+        let led = self.replicas.iter().filter(|(_, replica)| replica.leading.is_some());
+        led.filter(|(id, _)| **id == PartitionId::META || self.is_off_target(**id))
+            .filter_map(|(id, _)| self.describe_group(*id))
+            .take(GROUPS_MAX)
+            .collect()
+    }
+
+    fn is_off_target(&self, id: PartitionId) -> bool {
+        let Some(partition) = self.meta.partition(id) else { return false };
+        let Some(replica) = self.replicas.get(&id) else { return false };
+        let (conf, _) = replica.group.log().conf();
+        let mut voters = conf.voters.clone();
+        let mut target: Vec<u64> = partition.target.iter().map(|peer| peer.0).collect();
+        voters.sort_unstable();
+        target.sort_unstable();
+        voters != target || !conf.learners.is_empty() || !conf.voters_outgoing.is_empty()
+    }
+
+    fn describe_group(&self, id: PartitionId) -> Option<GroupDescription> {
+        let group = &self.replicas.get(&id)?.group;
+        let (conf, conf_index) = group.log().conf();
+        let topic = match self.meta.topic(id.topic) {
+            Some(topic) => topic.name.clone(),
+            None if id == PartitionId::META => "__meta".to_owned(),
+            None => return None,
+        };
+        Some(GroupDescription {
+            topic,
+            id,
+            leader: group.peer(),
+            term: group.term(),
+            conf_state: chronik_raft_bridge::encode_conf_state(conf).ok()?,
+            conf_index,
+            target: self.meta.partition(id).map(|p| p.target.clone()).unwrap_or_default(),
+            progress: group.progress(),
+        })
+    }
+
+    fn quorum_losses(&self) -> BTreeMap<BrokerId, u32> {
+        let mut losses = BTreeMap::new();
+        let led = self.replicas.values().filter(|replica| replica.group.leads());
+        let groups: Vec<_> = led.map(|replica| &replica.group).collect();
+        for broker in self.meta.brokers().map(crate::meta::brokers::Broker::id) {
+            let lost = groups.iter().filter(|group| group.would_lose_quorum_without(broker));
+            let lost = count(lost.count());
+            if lost > 0 && broker != self.me() {
+                losses.insert(broker, lost);
+            }
+        }
+        losses
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

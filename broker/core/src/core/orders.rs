@@ -1,0 +1,258 @@
+//! What the operator orders, carried out. Every order is checked against what the caller believed.
+
+use raft::eraftpb::{ConfChangeType, ConfChangeV2};
+
+use super::node::Membership;
+use super::output::Output;
+use super::proposals::ProposeError;
+use super::replica::ChangeWaiter;
+use super::{Core, with_causes};
+use crate::admin::{AdminError, AdminRequest, AdminResponse};
+use crate::error::KafkaError;
+use crate::ids::{BrokerId, Index, PartitionId, PeerId, Uuid};
+use crate::log::disk::Disk;
+use crate::meta::applied::Refusal;
+use crate::meta::command::Command;
+use crate::meta::placement;
+use crate::raft::group::NotProposed;
+use crate::raft::membership::ChangeRefused;
+use crate::raft::ready::Committed;
+
+impl<D: Disk> Core<D> {
+    pub(super) fn order(&mut self, token: u64, request: AdminRequest) {
+        let answer = match request {
+            AdminRequest::Describe { detail } => {
+                Ok(AdminResponse::Described(Box::new(self.describe(detail))))
+            }
+            AdminRequest::Initialize { cluster_id, brokers } => {
+                self.initialize(cluster_id, brokers)
+            }
+            AdminRequest::ChangeMembership { topic, partition, change, expected_conf_index } => {
+                match self.change_membership(token, &topic, partition, &change, expected_conf_index)
+                {
+                    Ok(()) => return,
+                    Err(error) => Err(error),
+                }
+            }
+            AdminRequest::TransferLeadership { topic, partition, to } => {
+                self.transfer_leadership(&topic, partition, to)
+            }
+            AdminRequest::Cordon(broker) => {
+                return self.order_meta(token, &Command::SetCordoned { broker, cordoned: true });
+            }
+            AdminRequest::Uncordon(broker) => {
+                return self.order_meta(token, &Command::SetCordoned { broker, cordoned: false });
+            }
+            AdminRequest::Drain(broker) => match placement::drain(&self.meta, broker) {
+                Ok(targets) => return self.order_targets(token, targets),
+                Err(error) => Err(AdminError::Refused(error.to_string())),
+            },
+            AdminRequest::Rebalance => {
+                return self.order_targets(token, placement::rebalance(&self.meta));
+            }
+            AdminRequest::RemoveBroker { broker, directory } => {
+                return self.order_meta(token, &Command::RemoveBroker { broker, directory });
+            }
+            AdminRequest::Wipe { directory } => self.wipe(directory),
+        };
+        self.answer_order(token, answer);
+    }
+
+    fn answer_order(&mut self, token: u64, result: Result<AdminResponse, AdminError>) {
+        self.outputs.push(Output::AdminReply { token, result });
+    }
+
+    fn initialize(
+        &mut self,
+        cluster_id: String,
+        brokers: u32,
+    ) -> Result<AdminResponse, AdminError> {
+        if cluster_id.is_empty() || brokers == 0 {
+            return Err(AdminError::Invalid("a cluster needs an id and a broker".to_owned()));
+        }
+        match self.cluster_id() {
+            Some(ours) if ours == cluster_id => return Ok(AdminResponse::Done),
+            Some(ours) => {
+                let why = format!("this broker belongs to cluster {ours:?}, not {cluster_id:?}");
+                return Err(AdminError::Refused(why));
+            }
+            None => {}
+        }
+        // The group is born at index 1, so this is the life that its first broker has in it.
+        let meta_peer = PeerId::new(1, self.me());
+        self.join(Membership { cluster_id, meta_peer, born_with: Some(brokers) });
+        Ok(AdminResponse::Done)
+    }
+
+    fn change_membership(
+        &mut self,
+        token: u64,
+        topic: &str,
+        partition: u32,
+        change: &[u8],
+        expected: Index,
+    ) -> Result<(), AdminError> {
+        let decoded = chronik_raft_bridge::decode_conf_change_v2(change)
+            .map_err(|error| AdminError::Invalid(with_causes(&error)))?;
+        let id = self.named_group(topic, partition).map_err(AdminError::NotFound)?;
+        self.check_placed(id, &decoded)?;
+        let not_leader = AdminError::NotLeader {
+            what: format!("{topic}-{partition}"),
+            leader: self.leader_of(id).map(|leader| leader.broker).filter(|b| *b != self.me()),
+        };
+        let Some(replica) = self.replicas.get_mut(&id) else { return Err(not_leader) };
+        match replica.group.check_change(&decoded, expected) {
+            Ok(()) => {}
+            Err(ChangeRefused::NotLeader) => {
+                // Asked to remove or demote itself: it hands over, and the caller finds the next.
+                replica.group.transfer_leadership(None);
+                self.dirty.insert(id);
+                return Err(not_leader);
+            }
+            Err(error @ ChangeRefused::Stale { .. }) => {
+                return Err(AdminError::Stale(error.to_string()));
+            }
+            Err(error @ (ChangeRefused::Pending | ChangeRefused::Unsafe(_))) => {
+                return Err(AdminError::Refused(format!("{topic}-{partition}: {error}")));
+            }
+        }
+        match replica.group.propose_change(bytes::Bytes::copy_from_slice(change)) {
+            Ok(at) => {
+                replica.changes.push(ChangeWaiter { index: at.index, term: at.term, token });
+                self.dirty.insert(id);
+                Ok(())
+            }
+            Err(NotProposed::NotLeader | NotProposed::Busy) => Err(not_leader),
+        }
+    }
+
+    /// Only what `__meta` has placed can enter a group.
+    fn check_placed(&self, id: PartitionId, change: &ConfChangeV2) -> Result<(), AdminError> {
+        for single in change.changes.iter() {
+            let peer = PeerId(single.node_id);
+            let placed = if id == PartitionId::META {
+                self.meta.brokers().any(|broker| broker.meta_peer == peer)
+            } else {
+                self.meta.partition(id).is_some_and(|partition| partition.target.contains(&peer))
+            };
+            if single.get_change_type() != ConfChangeType::RemoveNode && !placed {
+                let why = format!("peer {peer} is not placed in group {id} (any more)");
+                return Err(AdminError::Stale(why));
+            }
+        }
+        Ok(())
+    }
+
+    /// An entry of a group is applied: operators that wait for its index are answered.
+    pub(super) fn decide_changes(&mut self, id: PartitionId, entry: &Committed) {
+        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        if replica.changes.is_empty() {
+            return;
+        }
+        let (conf, conf_index) = replica.group.log().conf();
+        let conf_state = chronik_raft_bridge::encode_conf_state(conf).unwrap_or_default();
+        let (done, waiting): (Vec<_>, Vec<_>) =
+            replica.changes.drain(..).partition(|waiter| waiter.index <= entry.index);
+        replica.changes = waiting;
+        for waiter in done {
+            // raft turns a change that it refuses into an empty entry, without a word.
+            let happened = waiter.index == entry.index
+                && waiter.term == entry.term
+                && conf_index == waiter.index;
+            let result = if happened {
+                let conf_state = conf_state.clone();
+                Ok(AdminResponse::MembershipChanged { applied_index: entry.index, conf_state })
+            } else {
+                Err(AdminError::Stale("another entry took the change's place".to_owned()))
+            };
+            self.answer_order(waiter.token, result);
+        }
+    }
+
+    pub(super) fn fail_changes(&mut self, id: PartitionId) {
+        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        for waiter in std::mem::take(&mut replica.changes) {
+            let why = "the leadership was lost before the change was decided".to_owned();
+            self.answer_order(waiter.token, Err(AdminError::Unknown(why)));
+        }
+    }
+
+    fn transfer_leadership(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        to: Option<PeerId>,
+    ) -> Result<AdminResponse, AdminError> {
+        let id = self.named_group(topic, partition).map_err(AdminError::NotFound)?;
+        let what = format!("{topic}-{partition}");
+        let leader = self.leader_of(id).map(|leader| leader.broker).filter(|b| *b != self.me());
+        let replica = self.replicas.get_mut(&id).filter(|replica| replica.group.leads());
+        let Some(replica) = replica else { return Err(AdminError::NotLeader { what, leader }) };
+        let taken = replica.group.transfer_leadership(to);
+        self.dirty.insert(id);
+        if taken {
+            return Ok(AdminResponse::Done);
+        }
+        let whom = to.map_or("no other voter".to_owned(), |to| format!("peer {to}, if it votes,"));
+        Err(AdminError::Refused(format!("{what}: {whom} is not alive to take the leadership")))
+    }
+
+    /// Hands the leadership of a group to the replica on `to`, or to the best one.
+    pub(crate) fn transfer(
+        &mut self,
+        id: PartitionId,
+        to: Option<BrokerId>,
+    ) -> Result<(), KafkaError> {
+        let replica = self.replicas.get_mut(&id).filter(|replica| replica.group.leads());
+        let replica = replica.ok_or(KafkaError::NotLeaderOrFollower)?;
+        let (conf, _) = replica.group.log().conf();
+        let peer = to.and_then(|to| {
+            conf.voters.iter().map(|id| PeerId(*id)).find(|peer| peer.broker() == to)
+        });
+        if to.is_some() && peer.is_none() {
+            return Err(KafkaError::PreferredLeaderNotAvailable);
+        }
+        let taken = replica.group.transfer_leadership(peer);
+        self.dirty.insert(id);
+        if taken { Ok(()) } else { Err(KafkaError::PreferredLeaderNotAvailable) }
+    }
+
+    fn order_meta(&mut self, token: u64, command: &Command) {
+        if self.meta.cluster_id().is_none() {
+            let error = AdminError::Refused("this broker belongs to no cluster yet".to_owned());
+            return self.answer_order(token, Err(error));
+        }
+        self.propose_meta(command, move |core, result| {
+            let result = match result {
+                Ok(_) => Ok(AdminResponse::Done),
+                Err(ProposeError::Refused(refusal @ Refusal::UnknownBroker(_))) => {
+                    Err(AdminError::NotFound(refusal.to_string()))
+                }
+                Err(ProposeError::Refused(refusal)) => {
+                    Err(AdminError::Refused(refusal.to_string()))
+                }
+                Err(error @ ProposeError::TimedOut) => Err(AdminError::Unknown(error.to_string())),
+            };
+            core.answer_order(token, result);
+        });
+    }
+
+    fn order_targets(&mut self, token: u64, targets: Vec<(PartitionId, Vec<BrokerId>)>) {
+        if targets.is_empty() {
+            return self.answer_order(token, Ok(AdminResponse::Done));
+        }
+        self.order_meta(token, &Command::SetTargets { targets });
+    }
+
+    fn wipe(&mut self, directory: Uuid) -> Result<AdminResponse, AdminError> {
+        if directory != self.config.directory {
+            let why = format!("this directory is {}, not {directory}", self.config.directory);
+            return Err(AdminError::Stale(why));
+        }
+        if !self.node.retired {
+            return Err(AdminError::Refused("only a removed broker can be wiped".to_owned()));
+        }
+        self.outputs.push(Output::Wipe);
+        Ok(AdminResponse::Done)
+    }
+}

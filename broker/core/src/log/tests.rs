@@ -1,0 +1,1 @@
+//! What the log promises, on a disk that forgets.

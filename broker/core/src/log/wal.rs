@@ -1,0 +1,317 @@
+//! The write-ahead log of a shard: one vectored write for all that its groups pushed, one sync
+//! for all of them. Files are preallocated, and recycled once a checkpoint has made them needless.
+//! Reading it back is [`recover`](super::recover)'s.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::ids::{PartitionId, PeerId};
+use crate::log::Limits;
+use crate::log::cache::Shared;
+use crate::log::disk::{Disk, DiskError, FileId};
+use crate::log::record::{BATCH_BYTES, BatchHead, Pending, Record};
+
+/// The directory of the write-ahead log and the checkpoint.
+pub(super) const DIR: &str = "wal";
+/// Spare files that are kept for reuse.
+const SPARES_MAX: usize = 3;
+
+/// Files to sync before something holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SyncJob {
+    /// fdatasync these, in this order.
+    pub files: Vec<FileId>,
+    /// Then fsync these directories; the empty name is the data directory itself.
+    pub dirs: Vec<String>,
+    /// What to give to [`Wal::synced`] when it is done; grows from job to job.
+    pub upto: u64,
+}
+
+/// A place in the log: the file's sequence number and the byte in it. Grows.
+pub(super) fn position(seq: u64, at: u64) -> u64 {
+    seq << 32 | at
+}
+
+/// The sequence number of the file that a position lies in.
+pub(super) fn seq_of(position: u64) -> u64 {
+    position >> 32
+}
+
+pub(super) fn file_name(seq: u64) -> String {
+    format!("{DIR}/{seq:020}.wal")
+}
+
+#[derive(Debug)]
+pub(super) struct WalFile {
+    pub(super) file: FileId,
+    pub(super) len: u64,
+    /// The position after its last batch.
+    pub(super) end: u64,
+}
+
+/// The write-ahead log of a shard, and the few facts about the node that live in it.
+#[derive(Debug)]
+pub struct Wal<D> {
+    pub(super) disk: D,
+    pub(super) limits: Arc<Limits>,
+    pub(super) shared: Shared,
+    pub(super) node: Option<Bytes>,
+    pub(super) tombstones: BTreeMap<PartitionId, PeerId>,
+    pub(super) corrupt: BTreeMap<PartitionId, (PeerId, String)>,
+    /// Files of dropped segments, to be removed when a checkpoint no longer names them.
+    pub(super) dropped: Vec<String>,
+    /// Files to remove once the log is synced up to a position.
+    pub(super) garbage: Vec<(u64, Vec<String>)>,
+    /// Files with records that a recovery would read, by sequence number. The last may be active.
+    pub(super) files: BTreeMap<u64, WalFile>,
+    /// Sequence numbers of files that may be written over.
+    pub(super) spares: Vec<u64>,
+    pub(super) next_seq: u64,
+    /// Whether the last of `files` takes more batches.
+    pub(super) active: bool,
+    /// Where the last batch ended.
+    pub(super) end: u64,
+    pub(super) synced: u64,
+    /// Files below this are needless.
+    pub(super) floor: u64,
+    pub(super) dirty: Vec<FileId>,
+    pub(super) dirs: Vec<String>,
+    pub(super) sync_wanted: bool,
+    pending: VecDeque<Pending>,
+}
+
+impl<D: Disk> Wal<D> {
+    pub(super) fn new(disk: D, limits: Arc<Limits>) -> Wal<D> {
+        Wal {
+            shared: Shared::new(limits.cache_bytes),
+            disk,
+            limits,
+            node: None,
+            tombstones: BTreeMap::new(),
+            corrupt: BTreeMap::new(),
+            dropped: Vec::new(),
+            garbage: Vec::new(),
+            files: BTreeMap::new(),
+            spares: Vec::new(),
+            next_seq: 1,
+            active: false,
+            end: 0,
+            synced: 0,
+            floor: 0,
+            dirty: Vec::new(),
+            dirs: vec![String::new()],
+            sync_wanted: false,
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// Takes a record for the next write.
+    pub fn push(&mut self, record: Record) {
+        self.sync_wanted |= record.needs_sync();
+        self.pending.push_back(Pending::new(record));
+    }
+
+    /// Writes all that was pushed. Says what to sync, or nothing if nobody needs it. On an error
+    /// what was pushed is kept for the next attempt.
+    pub fn write(&mut self) -> Result<Option<SyncJob>, DiskError> {
+        self.write_pending()?;
+        if !std::mem::take(&mut self.sync_wanted) {
+            return Ok(None);
+        }
+        let mut files = std::mem::take(&mut self.dirty);
+        files.dedup();
+        Ok(Some(SyncJob { files, dirs: std::mem::take(&mut self.dirs), upto: self.end }))
+    }
+
+    /// A job of [`Wal::write`] is done.
+    pub fn synced(&mut self, upto: u64) {
+        self.synced = self.synced.max(upto);
+        let synced = self.synced;
+        for (_, paths) in self.garbage.extract_if(.., |(at, _)| *at <= synced) {
+            for path in paths {
+                // What cannot be removed now is found and removed at the next start.
+                let _ = self.disk.remove(&path);
+            }
+        }
+        self.release();
+    }
+
+    /// Replaces the node's own record.
+    pub fn set_node(&mut self, record: Bytes) {
+        self.node = Some(record.clone());
+        self.push(Record::Node(record));
+    }
+
+    /// The node's own record.
+    #[must_use]
+    pub fn node(&self) -> Option<Bytes> {
+        self.node.clone()
+    }
+
+    /// Whether a [`Checkpoint`](super::Checkpoint) would free files or memory.
+    #[must_use]
+    pub fn wants_checkpoint(&self) -> bool {
+        self.files.range(self.floor..).count() as u64 > self.limits.wal_files_max
+            || self.shared.flushable() > self.limits.unflushed_bytes_max
+            || self.shared.reclaimable() > self.limits.reclaim_bytes
+    }
+
+    /// Bytes in segments that a checkpoint would give back.
+    #[must_use]
+    pub fn reclaimable(&self) -> u64 {
+        self.shared.reclaimable()
+    }
+
+    /// Bytes that flushed entries take in memory.
+    #[must_use]
+    pub fn cached_bytes(&self) -> u64 {
+        self.shared.bytes()
+    }
+
+    /// Whether something was pushed and not written.
+    #[must_use]
+    pub fn has_unwritten(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The last life of each replica that was destroyed here.
+    #[must_use]
+    pub fn tombstones(&self) -> &BTreeMap<PartitionId, PeerId> {
+        &self.tombstones
+    }
+
+    /// Gives up a replica that was found damaged: it becomes a tombstone, its files are removed.
+    pub fn destroy_corrupt(&mut self, id: PartitionId) {
+        let Some((peer, _)) = self.corrupt.remove(&id) else { return };
+        self.bury(id, peer);
+        self.push(Record::Destroy { id, peer });
+        let dir = super::segment::Place { disk: &self.disk, id, peer }.dir();
+        let files = self.disk.list(&dir).unwrap_or_default();
+        let paths = files.iter().map(|name| format!("{dir}/{name}")).chain([dir.clone()]);
+        let paths = paths.collect();
+        self.remove_when_synced(paths);
+    }
+
+    pub(super) fn bury(&mut self, id: PartitionId, peer: PeerId) {
+        let highest = self.tombstones.entry(id).or_insert(peer);
+        *highest = (*highest).max(peer);
+    }
+
+    /// Removes files once all that was pushed so far is synced.
+    pub(super) fn remove_when_synced(&mut self, paths: Vec<String>) {
+        // One more than the end: what is pending now will end beyond it.
+        self.garbage.push((self.end + u64::from(self.has_unwritten()), paths));
+    }
+
+    pub(super) fn write_pending(&mut self) -> Result<(), DiskError> {
+        while let Some(first) = self.pending.front() {
+            let needed = (BATCH_BYTES + first.len()) as u64;
+            let (seq, file, at, len) = self.room_for(needed)?;
+            let mut records = 0;
+            let mut bytes = 0;
+            for pending in &self.pending {
+                if at + (BATCH_BYTES + bytes + pending.len()) as u64 > len {
+                    break;
+                }
+                bytes += pending.len();
+                records += 1;
+            }
+            let start = position(seq, at);
+            let parts = self.batch(start, records, bytes);
+            let slices: Vec<&[u8]> = parts.iter().map(Bytes::as_ref).collect();
+            self.disk.write_at(file, at, &slices)?;
+            self.pending.drain(..records);
+            let end = (at + (BATCH_BYTES + bytes) as u64).next_multiple_of(8).min(len);
+            self.end = position(seq, end);
+            if let Some(file) = self.files.get_mut(&seq) {
+                file.end = self.end;
+            }
+            if self.dirty.last() != Some(&file) {
+                self.dirty.push(file);
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&self, start: u64, records: usize, bytes: usize) -> Vec<Bytes> {
+        let mut scratch = BytesMut::new();
+        let mut parts = Vec::new();
+        let len = u32::try_from(bytes).expect("a WAL file is below 4 GiB");
+        let head = BatchHead { position: start, synced: self.synced, prev_end: self.end, len };
+        scratch.extend_from_slice(&head.encode());
+        let mut at = start + BATCH_BYTES as u64;
+        for pending in self.pending.iter().take(records) {
+            pending.put(at, &mut scratch, &mut parts);
+            at += pending.len() as u64;
+        }
+        parts.push(scratch.freeze());
+        parts
+    }
+
+    /// The active file, or a new one if that has no room: sequence number, handle, place, length.
+    fn room_for(&mut self, needed: u64) -> Result<(u64, FileId, u64, u64), DiskError> {
+        if self.active
+            && let Some((seq, file)) = self.files.last_key_value()
+        {
+            let at = file.end & u64::from(u32::MAX);
+            if at + needed <= file.len {
+                return Ok((*seq, file.file, at, file.len));
+            }
+        }
+        let seq = self.next_seq;
+        let name = file_name(seq);
+        if let Some(spare) = self.spares.last() {
+            self.disk.rename(&file_name(*spare), &name)?;
+            self.spares.pop();
+        }
+        let file = self.disk.open(&name, true)?;
+        let mut len = self.disk.len(file)?;
+        let wanted = self.limits.wal_file_bytes.max(needed);
+        if len < wanted {
+            if let Err(error) = self.disk.allocate(file, wanted) {
+                self.disk.close(file);
+                let _ = self.disk.remove(&name);
+                return Err(error);
+            }
+            len = wanted;
+        }
+        self.next_seq += 1;
+        self.active = true;
+        self.files.insert(seq, WalFile { file, len, end: position(seq, 0) });
+        if !self.dirs.iter().any(|dir| dir == DIR) {
+            self.dirs.push(DIR.to_owned());
+        }
+        Ok((seq, file, 0, len))
+    }
+
+    /// Ends the active file; what is pushed from now on lies in files at or above the result.
+    pub(super) fn cut(&mut self) -> u64 {
+        self.active = false;
+        self.next_seq
+    }
+
+    /// A checkpoint made all files below `floor` needless.
+    pub(super) fn retire(&mut self, floor: u64) {
+        self.floor = self.floor.max(floor);
+        self.release();
+    }
+
+    /// Lets go of needless files, except those that a sync under way may still name.
+    fn release(&mut self) {
+        let (floor, synced) = (self.floor, self.synced);
+        let needless: Vec<u64> =
+            self.files.range(..floor).filter(|(_, f)| f.end <= synced).map(|(s, _)| *s).collect();
+        for seq in needless {
+            let Some(WalFile { file, len, .. }) = self.files.remove(&seq) else { continue };
+            self.dirty.retain(|dirty| *dirty != file);
+            self.disk.close(file);
+            if self.spares.len() < SPARES_MAX && len == self.limits.wal_file_bytes {
+                self.spares.push(seq);
+            } else {
+                let _ = self.disk.remove(&file_name(seq));
+            }
+        }
+    }
+}

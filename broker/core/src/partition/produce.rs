@@ -1,0 +1,353 @@
+//! Produce: validate, give offsets, propose, and answer when a quorum has it on disk.
+//!
+//! Each batch is checked against its own header and checksum, and an idempotent producer's against
+//! what the log and the leader's own proposals hold (KIP-98). acks=all is answered when the entry
+//! is committed, acks=1 when it is in this broker's write-ahead log, acks=0 never.
+
+use bytes::Bytes;
+
+use super::batch_info;
+use super::producers::{Appended, Check, ProducerBatch};
+use crate::core::input::Token;
+use crate::core::{AppendWaiter, Core, Leader, Machine};
+use crate::error::KafkaError;
+use crate::ids::{Index, Micros, Offset, PartitionId, Term};
+use crate::log::disk::Disk;
+use crate::meta::configs::TimestampType;
+use crate::raft::group::NotProposed;
+use crate::wire::batch::{self, BatchError, BatchHeader};
+use crate::wire::produce::{
+    ProduceRequest, ProduceResponse, ProducedPartition, ProducedTopic, RecordError,
+};
+use crate::wire::{LeaderHint, Response, ResponseBody, ResponseHeader, StrBytes, TopicRef};
+
+/// A produce request that waits for commits.
+#[derive(Debug)]
+pub(crate) struct ParkedProduce {
+    pub(crate) token: Token,
+    pub(crate) deadline: Micros,
+    header: ResponseHeader,
+    answers: bool,
+    response: ProduceResponse,
+    /// Where each waiting partition's answer is, by slot: topic, partition; none once settled.
+    slots: Vec<Option<(usize, usize)>>,
+}
+
+impl ParkedProduce {
+    /// The entry of `slot` is decided: the log start offset then, or why it failed. Whether that
+    /// was the last one.
+    pub(crate) fn settle(&mut self, slot: usize, result: Result<Offset, KafkaError>) -> bool {
+        let place = self.slots.get_mut(slot).and_then(Option::take);
+        if let Some(partition) = place.and_then(|place| self.partition_mut(place)) {
+            match result {
+                Ok(log_start) => partition.log_start_offset = log_start,
+                Err(error) => *partition = ProducedPartition::failed(partition.index, error),
+            }
+        }
+        self.slots.iter().all(Option::is_none)
+    }
+
+    /// The answer as it stands.
+    pub(crate) fn answer(self) -> Option<Response> {
+        let body = ResponseBody::Produce(self.response);
+        self.answers.then_some(Response { header: self.header, body })
+    }
+
+    /// The answer, with an error for whatever is not decided.
+    pub(crate) fn give_up(mut self, error: KafkaError) -> Option<Response> {
+        for slot in 0..self.slots.len() {
+            if self.slots.get(slot).is_some_and(Option::is_some) {
+                self.settle(slot, Err(error));
+            }
+        }
+        self.answer()
+    }
+
+    fn partition_mut(&mut self, (topic, partition): (usize, usize)) -> Option<&mut ProducedPartition> {
+        self.response.topics.get_mut(topic)?.partitions.get_mut(partition)
+    }
+}
+
+/// What became of one partition's batch, for now.
+enum Append {
+    /// Answered when the entry at this index of this term is committed.
+    Waits { index: Index, term: Term, base_offset: Offset, append_time: i64 },
+    /// It was appended before.
+    Known { base_offset: Offset, append_time: i64 },
+}
+
+/// A batch that was not taken.
+struct Refused {
+    error: KafkaError,
+    message: Option<String>,
+    leader: Option<Leader>,
+}
+
+impl From<KafkaError> for Refused {
+    fn from(error: KafkaError) -> Refused {
+        Refused { error, message: None, leader: None }
+    }
+}
+
+impl From<BatchError> for Refused {
+    fn from(error: BatchError) -> Refused {
+        Refused { error: error.kafka_error(), message: Some(error.to_string()), leader: None }
+    }
+}
+
+/// Serves a produce request.
+pub(crate) fn produce<D: Disk>(
+    core: &mut Core<D>,
+    token: Token,
+    header: ResponseHeader,
+    request: ProduceRequest,
+) {
+    let acks = request.acks;
+    if let Err(error) = check_request(core, &request) {
+        let body = ResponseBody::Produce(request.refused(error));
+        return core.reply(token, (acks != 0).then_some(Response { header, body }));
+    }
+    let timeout = u64::try_from(request.timeout_ms).unwrap_or(0);
+    let mut parked = ParkedProduce {
+        token,
+        deadline: core.now.mono.after(Micros::from_millis(timeout)),
+        header,
+        answers: acks != 0,
+        response: ProduceResponse::default(),
+        slots: Vec::new(),
+    };
+    let id = core.parked.number();
+    for (t, topic) in request.topics.into_iter().enumerate() {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for (p, partition) in topic.partitions.into_iter().enumerate() {
+            let result = append(core, &topic.topic, partition.index, partition.records);
+            if let (Ok(Append::Waits { index, term, .. }), -1) = (&result, acks) {
+                let (slot, place) = (parked.slots.len(), (t, p));
+                let waiter = AppendWaiter { index: *index, term: *term, produce: id, slot };
+                park(core, &topic.topic, partition.index, waiter);
+                parked.slots.push(Some(place));
+            }
+            partitions.push(answer(core, partition.index, result, &mut parked.response));
+        }
+        parked.response.topics.push(ProducedTopic { topic: topic.topic, partitions });
+    }
+    if parked.slots.is_empty() {
+        // acks=1 is answered in the round that writes the entry to the write-ahead log.
+        let response = parked.answer();
+        core.reply(token, response);
+    } else {
+        core.parked.park_produce(id, parked);
+    }
+}
+
+fn check_request<D: Disk>(core: &Core<D>, request: &ProduceRequest) -> Result<(), KafkaError> {
+    if !matches!(request.acks, -1..=1) {
+        return Err(KafkaError::InvalidRequiredAcks);
+    }
+    if request.transactional_id.is_some() {
+        return Err(KafkaError::TransactionalIdAuthorizationFailed);
+    }
+    if !core.meta.open() {
+        return Err(KafkaError::NotEnoughReplicas);
+    }
+    if !core.has_space() {
+        // Retriable: it works again when there is space.
+        return Err(KafkaError::KafkaStorageError);
+    }
+    Ok(())
+}
+
+fn append<D: Disk>(
+    core: &mut Core<D>,
+    topic: &TopicRef,
+    partition: i32,
+    records: Option<Bytes>,
+) -> Result<Append, Refused> {
+    let id = super::named(core, topic, partition)?;
+    let leader = core.leader_of(id);
+    let now = core.now.wall_ms;
+    let not_leader = Refused { leader, ..Refused::from(KafkaError::NotLeaderOrFollower) };
+    let Some(replica) = core.replicas.get_mut(&id) else { return Err(not_leader) };
+    let Machine::Records(partition) = &mut replica.machine else {
+        return Err(KafkaError::InvalidTopicException.into());
+    };
+    if !replica.group.leads_and_knows() {
+        return Err(not_leader);
+    }
+    let records = records.ok_or(KafkaError::InvalidRecord)?;
+    if records.len() > partition.config.max_message_bytes {
+        return Err(KafkaError::MessageTooLarge.into());
+    }
+    let header = batch::validate(&records)?;
+    if header.is_transactional() {
+        return Err(KafkaError::InvalidTxnState.into());
+    }
+    let known = check_producer(partition, &header)?;
+    if let Some(known) = known {
+        return Ok(match known {
+            Known::Applied { base_offset, append_time } => {
+                Append::Known { base_offset, append_time }
+            }
+            Known::InFlight { index } => Append::Waits {
+                index,
+                term: replica.group.term(),
+                base_offset: in_flight_offset(replica.group.log(), index),
+                append_time: -1,
+            },
+        });
+    }
+    let stamps = partition.config.timestamp_type == TimestampType::LogAppendTime;
+    let (header, records) = if stamps { stamp(&records, now)? } else { (header, records) };
+    let info = batch_info(&header, now);
+    let (bytes, count) = (u64::from(info.len), u64::from(info.records));
+    let proposed = match replica.group.propose_batch(info, records) {
+        Ok(proposed) => proposed,
+        Err(NotProposed::NotLeader) => return Err(not_leader),
+        Err(NotProposed::Busy) => return Err(KafkaError::NotEnoughReplicas.into()),
+    };
+    if header.has_producer() {
+        partition.in_flight.append(proposed.index, &producer_batch(&header));
+    }
+    core.mark_dirty(id);
+    core.counters.records_in += count;
+    core.counters.bytes_in += bytes;
+    Ok(Append::Waits {
+        index: proposed.index,
+        term: proposed.term,
+        base_offset: proposed.base_offset,
+        append_time: if stamps { now } else { -1 },
+    })
+}
+
+/// A batch that is there already.
+enum Known {
+    Applied { base_offset: Offset, append_time: i64 },
+    InFlight { index: Index },
+}
+
+fn check_producer(
+    partition: &super::Partition,
+    header: &BatchHeader,
+) -> Result<Option<Known>, Refused> {
+    if !header.has_producer() {
+        return Ok(None);
+    }
+    let stamps = partition.config.timestamp_type == TimestampType::LogAppendTime;
+    match partition.producers.check(&producer_batch(header), &partition.in_flight) {
+        Check::Append => Ok(None),
+        Check::Duplicate { base_offset, timestamp } => {
+            let append_time = if stamps { timestamp } else { -1 };
+            Ok(Some(Known::Applied { base_offset, append_time }))
+        }
+        Check::DuplicateInFlight { index } => Ok(Some(Known::InFlight { index })),
+        Check::OutOfOrder => Err(KafkaError::OutOfOrderSequenceNumber.into()),
+        Check::InvalidEpoch => Err(KafkaError::InvalidProducerEpoch.into()),
+        Check::Invalid => Err(KafkaError::InvalidRecord.into()),
+    }
+}
+
+fn producer_batch(header: &BatchHeader) -> ProducerBatch {
+    ProducerBatch {
+        producer_id: header.producer_id,
+        epoch: header.producer_epoch,
+        base_sequence: header.base_sequence,
+        count: header.records,
+    }
+}
+
+/// What an applied batch means to the partition's producers.
+pub(crate) fn applied(
+    partition: &mut super::Partition,
+    index: Index,
+    info: &crate::log::entry::BatchInfo,
+) {
+    partition.in_flight.applied(index);
+    if info.producer_id < 0 {
+        return;
+    }
+    let batch = ProducerBatch {
+        producer_id: info.producer_id,
+        epoch: info.producer_epoch,
+        base_sequence: info.base_sequence,
+        count: i32::try_from(info.records).unwrap_or(i32::MAX),
+    };
+    let appended = Appended {
+        base_offset: info.base_offset,
+        timestamp: info.max_timestamp,
+        append_ms: info.append_ms,
+    };
+    partition.producers.apply(index, &batch, &appended);
+}
+
+fn in_flight_offset<D: Disk>(
+    log: &crate::log::group_log::GroupLog<D>,
+    index: Index,
+) -> Offset {
+    log.entry(index).ok().and_then(|entry| entry.info().map(|info| info.base_offset)).unwrap_or(-1)
+}
+
+fn stamp(records: &Bytes, now: i64) -> Result<(BatchHeader, Bytes), Refused> {
+    let mut own = bytes::BytesMut::from(&records[..]);
+    batch::set_log_append_time(&mut own, now);
+    let own = own.freeze();
+    Ok((BatchHeader::parse(&own)?, own))
+}
+
+fn park<D: Disk>(core: &mut Core<D>, topic: &TopicRef, partition: i32, waiter: AppendWaiter) {
+    let Ok(id) = super::named(core, topic, partition) else { return };
+    if let Some(replica) = core.replicas.get_mut(&id) {
+        // A repeat of a batch that is in flight waits among those that came after it.
+        let at = replica.appends.partition_point(|other| other.index <= waiter.index);
+        replica.appends.insert(at, waiter);
+    }
+}
+
+fn answer<D: Disk>(
+    core: &mut Core<D>,
+    index: i32,
+    result: Result<Append, Refused>,
+    response: &mut ProduceResponse,
+) -> ProducedPartition {
+    match result {
+        Ok(
+            Append::Waits { base_offset, append_time, .. }
+            | Append::Known { base_offset, append_time },
+        ) => ProducedPartition {
+            log_append_time_ms: append_time,
+            ..ProducedPartition::appended(index, base_offset, 0)
+        },
+        Err(Refused { error, message, leader }) => {
+            core.counters.batches_refused += 1;
+            if let Some(endpoint) = leader.and_then(|leader| core.endpoint(leader.broker)) {
+                if !response.node_endpoints.contains(&endpoint) {
+                    response.node_endpoints.push(endpoint);
+                }
+            }
+            let text = message.map(StrBytes::from_string);
+            ProducedPartition {
+                record_errors: match (error, &text) {
+                    (KafkaError::InvalidRecord, Some(_)) => {
+                        vec![RecordError { batch_index: 0, message: text.clone() }]
+                    }
+                    _ => Vec::new(),
+                },
+                error_message: text,
+                current_leader: leader.map(hint),
+                ..ProducedPartition::failed(index, error)
+            }
+        }
+    }
+}
+
+/// Where a partition's leader is, for clients that came to the wrong broker (KIP-951).
+pub(crate) fn hint(leader: Leader) -> LeaderHint {
+    LeaderHint {
+        leader_id: i32::try_from(leader.broker.0).unwrap_or(-1),
+        leader_epoch: leader.epoch(),
+    }
+}
+
+/// The name of the partition that a request means.
+pub(crate) fn partition_id(topic: crate::ids::Uuid, partition: i32) -> Option<PartitionId> {
+    Some(PartitionId::new(topic, u32::try_from(partition).ok()?))
+}
