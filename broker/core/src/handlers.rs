@@ -81,7 +81,7 @@ pub(crate) fn handle<D: Disk>(
     request: Request,
 ) {
     let Request { header, body } = request;
-    core.counters.count_request(header.api);
+    core.counters.count_request(header.api.name());
     let answer_header = ResponseHeader {
         api: header.api,
         version: header.version,
@@ -89,8 +89,8 @@ pub(crate) fn handle<D: Disk>(
     };
     let call = &Call { token, header, host: Arc::clone(host) };
     match body {
-        RequestBody::Produce(r) => crate::partition::produce(core, token, answer_header, r),
-        RequestBody::Fetch(r) => crate::partition::fetch(core, token, answer_header, r),
+        RequestBody::Produce(r) => crate::partition::produce::produce(core, token, answer_header, r),
+        RequestBody::Fetch(r) => crate::partition::fetch::fetch(core, token, answer_header, r),
         RequestBody::ListOffsets(r) => list_offsets::handle(core, call, &r),
         RequestBody::Metadata(r) => metadata::handle(core, call, r),
         RequestBody::OffsetCommit(r) => offset_commit::handle(core, call, r),
