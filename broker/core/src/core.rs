@@ -60,7 +60,7 @@ pub struct Core<D: Disk> {
     pub(crate) config: Config,
     pub(crate) now: Now,
     disk: D,
-    wal: Wal<D>,
+    pub(crate) wal: Wal<D>,
     node: NodeRecord,
     /// This node's image of the cluster, as of `meta_applied`.
     pub(crate) meta: meta::State,

@@ -22,6 +22,9 @@ const ID_REQUIRED_FROM: i16 = 4;
 /// (KIP-814).
 const SKIP_ASSIGNMENT_FROM: i16 = 9;
 
+/// Ids that a group has given out and nobody has used yet; they cost a client nothing.
+const RESERVED_MAX: usize = 10_000;
+
 /// Why a join is refused, and the member id that is told.
 struct Refusal(ResponseError, String);
 
@@ -103,6 +106,9 @@ impl Context<'_> {
     fn has_room(&self, live: &Live, id: &str) -> bool {
         let max = self.config.group_members_max;
         let known = live.members.get(id);
+        if id.is_empty() && live.reserved.len() >= RESERVED_MAX {
+            return false;
+        }
         match live.phase {
             Phase::Empty => max > 0,
             Phase::Preparing { .. } => {

@@ -203,6 +203,7 @@ impl Context<'_> {
                 }
                 if waits(&member.sync) {
                     member.sync = None;
+                    member.synced = false;
                     member.heard(self.now.mono);
                 }
             }

@@ -91,7 +91,9 @@ impl Context<'_> {
 
     fn complete_without_joined(&mut self, live: &mut Live) {
         if !live.members.is_empty() {
-            let deadline = self.now.mono.after(live.rebalance_timeout());
+            // Static members only, and none is back. A timeout of nothing must not make this spin.
+            let patience = live.rebalance_timeout().max(millis(RETRY_MS));
+            let deadline = self.now.mono.after(patience);
             live.phase = Phase::Preparing { deadline, initial: None };
             return;
         }
@@ -195,7 +197,8 @@ impl Context<'_> {
     }
 }
 
-/// After this time a generation whose record was not taken is proposed again.
+/// After this time a generation whose record was not taken is proposed again; the least time to wait
+/// for static members.
 const RETRY_MS: i32 = 100;
 
 /// What a member of the current generation is told when it has joined. Only the leader of the

@@ -20,11 +20,13 @@ impl Context<'_> {
         if request.group_id.is_empty() {
             return self.reply(token, sync_error(ResponseError::InvalidGroupId));
         }
-        let (Some(mut live), Some(group)) =
-            (self.take(&request.group_id), self.groups.get(request.group_id.as_str()))
-        else {
-            // Nobody can sync before the first generation.
-            return self.reply(token, sync_error(ResponseError::UnknownMemberId));
+        // Nobody can sync before the first generation.
+        let unknown = sync_error(ResponseError::UnknownMemberId);
+        let Some(group) = self.groups.get(request.group_id.as_str()) else {
+            return self.reply(token, unknown);
+        };
+        let Some(mut live) = self.take(&request.group_id) else {
+            return self.reply(token, unknown);
         };
         let waiter = Waiter { token, version };
         if let Err(error) = self.try_sync(&mut live, group, waiter, request) {

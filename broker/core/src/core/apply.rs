@@ -33,7 +33,7 @@ pub(super) enum ApplyError {
     #[error("the entry's batch")]
     Batch(#[from] RecordsError),
     #[error("decoding what the entry says")]
-    Codec(#[from] crate::codec::CodecError),
+    Codec(#[from] CodecError),
 }
 
 impl<D: Disk> Core<D> {
@@ -76,7 +76,7 @@ impl<D: Disk> Core<D> {
         &mut self,
         index: u64,
         state: Bytes,
-    ) -> Result<(), crate::codec::CodecError> {
+    ) -> Result<(), CodecError> {
         self.meta = if state.is_empty() { State::new() } else { State::decode(state)? };
         self.meta_applied = index;
         Ok(())
@@ -173,7 +173,7 @@ impl<D: Disk> Core<D> {
         &self,
         id: PartitionId,
         state: Bytes,
-    ) -> Result<Machine, crate::codec::CodecError> {
+    ) -> Result<Machine, CodecError> {
         if self.is_offsets_topic(id) {
             let seed = self.coordinator_seed(id);
             let mut coordinator = Coordinator::new(self.group_config(), seed);

@@ -50,12 +50,17 @@ impl Checkpoint {
     ) -> Result<(Checkpoint, SyncJob), LogError> {
         wal.write_pending()?;
         let floor = wal.cut();
-        let mut job = SyncJob::default();
+        // What a checkpoint that was given up had to sync is still to be synced.
+        let mut job = std::mem::take(&mut wal.unsynced);
         let (mut count, mut w) = (0u32, Writer::new());
         for group in groups {
-            group.checkpoint(wal, &mut job, &mut w)?;
+            if let Err(error) = group.checkpoint(wal, &mut job, &mut w) {
+                wal.unsynced = job;
+                return Err(error);
+            }
             count += 1;
         }
+        wal.unsynced = job.clone();
         wal.write_pending()?;
         let image = encode(wal, floor, count, &w.finish());
         job.files.extend(wal.files.range(floor..).map(|(_, file)| file.file));
@@ -68,6 +73,7 @@ impl Checkpoint {
     pub fn advance<D: Disk>(&mut self, wal: &mut Wal<D>) -> Result<Option<SyncJob>, LogError> {
         match self.stage {
             Stage::Segments => {
+                wal.unsynced = SyncJob::default();
                 let file = wal.disk.open(NEXT_PATH, true)?;
                 let written = wal
                     .disk

@@ -8,7 +8,6 @@ mod scan;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use raft::eraftpb::HardState;
 
 use crate::codec::{CodecError, Reader};
@@ -54,15 +53,15 @@ pub enum OpenError {
 pub fn open<D: Disk>(disk: D, limits: Limits) -> Result<Recovered<D>, OpenError> {
     let limits = Arc::new(limits);
     let mut replay = Replay {
-        wal: Wal::new(disk.clone(), limits.clone()),
+        wal: Wal::new(disk, limits.clone()),
         groups: BTreeMap::new(),
         suspects: BTreeMap::new(),
         all_suspect: None,
         notes: Vec::new(),
     };
-    let names = disk.list(DIR)?;
+    let names = replay.wal.disk.list(DIR)?;
     if names.iter().any(|name| name == "checkpoint") {
-        replay.load(limits)?;
+        replay.load(&limits)?;
     }
     scan::replay(&mut replay, &names)?;
     replay.finish()
@@ -80,7 +79,7 @@ struct Replay<D: Disk> {
 }
 
 impl<D: Disk> Replay<D> {
-    fn load(&mut self, limits: Arc<Limits>) -> Result<(), OpenError> {
+    fn load(&mut self, limits: &Arc<Limits>) -> Result<(), OpenError> {
         let disk = self.wal.disk.clone();
         let file = disk.open(checkpoint::PATH, false)?;
         let len = usize::try_from(disk.len(file)?).unwrap_or(usize::MAX);
@@ -187,6 +186,9 @@ impl<D: Disk> Replay<D> {
     }
 
     fn finish(mut self) -> Result<Recovered<D>, OpenError> {
+        if let Some(reason) = &self.all_suspect {
+            self.notes.push(format!("no replica starts, as it cannot be said whose entries are lost: {reason}"));
+        }
         let ids: Vec<PartitionId> = self.groups.keys().copied().collect();
         for id in ids {
             let Some(group) = self.groups.get_mut(&id) else { continue };
@@ -247,14 +249,5 @@ impl<D: Disk> Replay<D> {
             self.wal.remove_when_synced(orphans);
         }
         Ok(())
-    }
-}
-
-impl<D: Disk> Replay<D> {
-    fn read_file(&self, name: &str) -> Result<(super::disk::FileId, Bytes), OpenError> {
-        let disk = &self.wal.disk;
-        let file = disk.open(&format!("{DIR}/{name}"), false)?;
-        let len = usize::try_from(disk.len(file)?).unwrap_or(usize::MAX);
-        Ok((file, disk.read_at(file, 0, len)?))
     }
 }

@@ -62,10 +62,10 @@ impl Terms {
     /// the log ends with `last`.
     #[must_use]
     pub fn end_of(&self, term: Term, first: Index, last: Index) -> Option<(Term, Index)> {
-        let after = self.starts.partition_point(|(t, _)| *t <= term);
-        let (found, at) = *self.starts.get(after.checked_sub(1)?)?;
+        let after = self.starts.partition_point(|(t, at)| *t <= term && *at <= last);
+        let (found, _) = *self.starts.get(after.checked_sub(1)?)?;
         let end = self.starts.get(after).map_or(last, |(_, next)| (next - 1).min(last));
-        (end >= first && at <= last).then_some((found, end))
+        (end >= first).then_some((found, end))
     }
 
     /// How many terms there are.

@@ -62,6 +62,8 @@ pub struct Wal<D> {
     pub(super) corrupt: BTreeMap<PartitionId, (PeerId, String)>,
     /// Files of dropped segments, to be removed when a checkpoint no longer names them.
     pub(super) dropped: Vec<String>,
+    /// Segment files that a checkpoint has begun to sync, until it says that it did.
+    pub(super) unsynced: SyncJob,
     /// Files to remove once the log is synced up to a position.
     pub(super) garbage: Vec<(u64, Vec<String>)>,
     /// Files with records that a recovery would read, by sequence number. The last may be active.
@@ -92,6 +94,7 @@ impl<D: Disk> Wal<D> {
             tombstones: BTreeMap::new(),
             corrupt: BTreeMap::new(),
             dropped: Vec::new(),
+            unsynced: SyncJob::default(),
             garbage: Vec::new(),
             files: BTreeMap::new(),
             spares: Vec::new(),
@@ -101,7 +104,7 @@ impl<D: Disk> Wal<D> {
             synced: 0,
             floor: 0,
             dirty: Vec::new(),
-            dirs: vec![String::new()],
+            dirs: Vec::new(),
             sync_wanted: false,
             pending: VecDeque::new(),
         }
@@ -280,8 +283,12 @@ impl<D: Disk> Wal<D> {
         self.next_seq += 1;
         self.active = true;
         self.files.insert(seq, WalFile { file, len, end: position(seq, 0) });
-        if !self.dirs.iter().any(|dir| dir == DIR) {
-            self.dirs.push(DIR.to_owned());
+        // The first file of a run may have made the directory too.
+        let first = (self.files.len() == 1).then_some("");
+        for dir in first.into_iter().chain([DIR]) {
+            if !self.dirs.iter().any(|known| known == dir) {
+                self.dirs.push(dir.to_owned());
+            }
         }
         Ok((seq, file, 0, len))
     }

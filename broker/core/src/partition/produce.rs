@@ -346,8 +346,3 @@ pub(crate) fn hint(leader: Leader) -> LeaderHint {
         leader_epoch: leader.epoch(),
     }
 }
-
-/// The name of the partition that a request means.
-pub(crate) fn partition_id(topic: crate::ids::Uuid, partition: i32) -> Option<PartitionId> {
-    Some(PartitionId::new(topic, u32::try_from(partition).ok()?))
-}

@@ -118,7 +118,10 @@ impl<D: Disk> GroupLog<D> {
         w.u64(self.hard.term).u64(self.hard.vote).u64(self.hard.commit);
         put_conf(w, &self.conf);
         w.u64(self.conf_index).i64(self.start).u64(self.flushed);
-        w.list(self.terms.starts().iter(), |w, (term, index)| {
+        // Those of the tail come back with its entries.
+        let mut terms = self.terms.clone();
+        terms.truncate(self.flushed + 1);
+        w.list(terms.starts().iter(), |w, (term, index)| {
             w.u64(*term).u64(*index);
         });
         w.list(self.segments.iter(), |w, segment| segment.put(w));

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{OpenError, Replay};
 use crate::log::disk::{Disk, FileId};
 use crate::log::record::{BATCH_BYTES, BatchHead, Found, read_record};
-use crate::log::wal::{DIR, WalFile, position, seq_of};
+use crate::log::wal::{DIR, WalFile, file_name, position, seq_of};
 
 /// One file, as far as it could be understood.
 #[derive(Debug)]
@@ -37,33 +37,33 @@ pub(super) fn replay<D: Disk>(replay: &mut Replay<D>, names: &[String]) -> Resul
             adopt_spare(replay, seq, name)?;
             continue;
         }
-        let (file, bytes) = replay.read_file(name)?;
+        let disk = &replay.wal.disk;
+        let file = disk.open(&format!("{DIR}/{name}"), false)?;
+        let bytes = read(disk, file)?;
         scanned.insert(seq, scan(seq, file, &bytes));
     }
     let synced = scanned.values().flat_map(|s| s.heads.values()).map(|h| h.synced).max();
     let synced = synced.unwrap_or(0);
     let chain = chain(&scanned, floor, synced, replay);
-    let mut ended = false;
     for (i, seq) in chain.iter().enumerate() {
         let Some(found) = scanned.get(seq) else { continue };
         // Where the next file says that this one ends.
         let next = chain.get(i + 1).and_then(|next| scanned.get(next)).and_then(|s| s.begins);
         let limit = next.map_or(position(*seq, found.len), |head| head.prev_end);
-        let (_, bytes) = replay.read_file(&format!("{seq:020}.wal"))?;
+        let bytes = read(&replay.wal.disk, found.file)?;
         let end = replay_file(replay, *seq, &bytes, found, limit, next.is_some(), synced)?;
         let (file, len) = (found.file, found.len);
         replay.wal.files.insert(*seq, WalFile { file, len, end: end.position });
         replay.wal.dirty.push(file);
         replay.wal.end = end.position;
         if end.torn {
-            ended = true;
             break;
         }
     }
     if !chain.is_empty() {
         replay.wal.dirs.push(DIR.to_owned());
     }
-    retire_rest(replay, scanned, ended);
+    remove_rest(replay, scanned);
     Ok(())
 }
 
@@ -212,15 +212,18 @@ fn adopt_spare<D: Disk>(replay: &mut Replay<D>, seq: u64, name: &str) -> Result<
     Ok(())
 }
 
-/// Files that do not belong to the log any more are as good as spares, once that is synced.
-fn retire_rest<D: Disk>(replay: &mut Replay<D>, scanned: BTreeMap<u64, Scanned>, ended: bool) {
+/// Files that do not belong to the log any more go, once it has grown beyond them.
+fn remove_rest<D: Disk>(replay: &mut Replay<D>, scanned: BTreeMap<u64, Scanned>) {
     let wal = &mut replay.wal;
     for (seq, found) in scanned {
         if !wal.files.contains_key(&seq) {
             wal.disk.close(found.file);
-            if ended || found.begins.is_some() {
-                wal.garbage.push((wal.end + 1, vec![super::super::wal::file_name(seq)]));
-            }
+            wal.garbage.push((wal.end + 1, vec![file_name(seq)]));
         }
     }
+}
+
+fn read<D: Disk>(disk: &D, file: FileId) -> Result<Bytes, OpenError> {
+    let len = usize::try_from(disk.len(file)?).unwrap_or(usize::MAX);
+    Ok(disk.read_at(file, 0, len)?)
 }

@@ -1,0 +1,1 @@
+//! Reading by offset, time, term, and as raft does.

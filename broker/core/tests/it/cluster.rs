@@ -1,0 +1,195 @@
+//! A few cores that are connected by perfect streams: what one sends, the other has at once. Time
+//! goes on by ticks. The hostile world is the simulator's.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, Description};
+use chronik_core::core::input::{Input, Token};
+use chronik_core::core::output::Output;
+use chronik_core::core::{Config, Core, Limits};
+use chronik_core::ids::{BrokerId, Micros, Now, Uuid};
+use chronik_core::log::mem_disk::MemDisk;
+use chronik_core::wire::Response;
+
+pub(crate) struct Cluster {
+    pub(crate) nodes: BTreeMap<BrokerId, Node>,
+    pub(crate) now: Now,
+    tokens: u64,
+    pub(crate) admin: BTreeMap<u64, Result<AdminResponse, AdminError>>,
+    pub(crate) replies: BTreeMap<Token, Option<Response>>,
+}
+
+pub(crate) struct Node {
+    pub(crate) core: Core<MemDisk>,
+    pub(crate) disk: MemDisk,
+    peers: Vec<BrokerId>,
+    inbox: VecDeque<Input>,
+}
+
+impl Cluster {
+    pub(crate) fn new(brokers: u32) -> Cluster {
+        let mut cluster = Cluster {
+            nodes: BTreeMap::new(),
+            now: Now { mono: Micros(1_000_000), wall_ms: 1_700_000_000_000 },
+            tokens: 0,
+            admin: BTreeMap::new(),
+            replies: BTreeMap::new(),
+        };
+        for id in 1..=brokers {
+            cluster.start(BrokerId(id), MemDisk::new());
+        }
+        cluster
+    }
+
+    pub(crate) fn start(&mut self, id: BrokerId, disk: MemDisk) {
+        let seeds = (1..=5).filter(|seed| *seed != id.0);
+        let config = Config {
+            broker: id,
+            directory: Uuid::from_u128(u128::from(id.0) + 100),
+            seed: 42,
+            kafka_address: format!("127.0.0.1:{}", 9090 + id.0),
+            peer_address: format!("127.0.0.1:{}", 9190 + id.0),
+            rack: None,
+            seeds: seeds.map(|seed| (BrokerId(seed), format!("127.0.0.1:{}", 9190 + seed))).collect(),
+            version: "test".into(),
+            limits: Limits { free_bytes_min: 0, ..Limits::default() },
+            logger: slog::Logger::root(slog::Discard, slog::o!()),
+        };
+        let (core, _) = Core::open(config, disk.clone(), self.now).unwrap();
+        self.nodes.insert(id, Node { core, disk, peers: Vec::new(), inbox: VecDeque::new() });
+        let others: Vec<BrokerId> = self.nodes.keys().copied().filter(|other| *other != id).collect();
+        for other in others {
+            let hello = self.nodes[&id].core.hello();
+            let node = self.nodes.get_mut(&other).unwrap();
+            node.inbox.push_back(Input::PeerConnected(hello));
+            node.inbox.push_back(Input::PeerReachable { to: id, reachable: true });
+            let hello = self.nodes[&other].core.hello();
+            let node = self.nodes.get_mut(&id).unwrap();
+            node.inbox.push_back(Input::PeerConnected(hello));
+            node.inbox.push_back(Input::PeerReachable { to: other, reachable: true });
+        }
+        self.settle();
+    }
+
+    /// Ends a node as kill -9 does; its disk stays.
+    pub(crate) fn kill(&mut self, id: BrokerId) -> MemDisk {
+        let node = self.nodes.remove(&id).unwrap();
+        node.disk.kill();
+        for other in self.nodes.values_mut() {
+            other.inbox.push_back(Input::PeerGone { from: id });
+            other.inbox.push_back(Input::PeerReachable { to: id, reachable: false });
+        }
+        self.settle();
+        node.disk
+    }
+
+    /// Lets `ms` pass.
+    pub(crate) fn run(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(100) {
+            self.now.mono = self.now.mono.after(Micros::from_millis(100));
+            self.now.wall_ms += 100;
+            for node in self.nodes.values_mut() {
+                node.inbox.push_back(Input::Tick);
+            }
+            self.settle();
+        }
+    }
+
+    /// Delivers all that is under way.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let ids: Vec<BrokerId> = self.nodes.keys().copied().collect();
+            let mut moved = false;
+            for id in ids {
+                moved |= self.round(id);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn round(&mut self, id: BrokerId) -> bool {
+        let node = self.nodes.get_mut(&id).unwrap();
+        let mut moved = !node.inbox.is_empty();
+        for input in std::mem::take(&mut node.inbox) {
+            node.core.step(self.now, input);
+        }
+        if moved {
+            node.core.flush(self.now);
+        }
+        let outputs: Vec<Output> = node.core.outputs().collect();
+        moved |= !outputs.is_empty();
+        for output in outputs {
+            self.carry_out(id, output);
+        }
+        moved
+    }
+
+    fn carry_out(&mut self, id: BrokerId, output: Output) {
+        match output {
+            Output::Send { to, frame } => {
+                if let Some(node) = self.nodes.get_mut(&to) {
+                    node.inbox.push_back(Input::PeerFrame { from: id, frame: frame.concat().into() });
+                }
+            }
+            Output::Sync { ticket, files, dirs, .. } => {
+                let node = self.nodes.get_mut(&id).unwrap();
+                node.disk.sync_files(&files, &dirs).unwrap();
+                node.inbox.push_back(Input::Synced(ticket));
+            }
+            Output::Peers(peers) => {
+                self.nodes.get_mut(&id).unwrap().peers = peers.into_iter().map(|p| p.0).collect();
+            }
+            Output::Reply { token, response } => {
+                assert!(self.replies.insert(token, response).is_none(), "{token:?} answered twice");
+            }
+            Output::AdminReply { token, result } => {
+                assert!(self.admin.insert(token, result).is_none());
+            }
+            Output::Close(_) | Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
+            Output::Fatal(reason) => panic!("broker {id}: {reason}"),
+        }
+    }
+
+    /// Orders something and waits for the answer, up to ten seconds.
+    pub(crate) fn order(
+        &mut self,
+        id: BrokerId,
+        request: AdminRequest,
+    ) -> Result<AdminResponse, AdminError> {
+        self.tokens += 1;
+        let token = self.tokens;
+        self.nodes.get_mut(&id).unwrap().inbox.push_back(Input::Admin { token, request });
+        self.settle();
+        for _ in 0..100 {
+            if let Some(result) = self.admin.remove(&token) {
+                return result;
+            }
+            self.run(100);
+        }
+        panic!("no answer to an order")
+    }
+
+    pub(crate) fn describe(&mut self, id: BrokerId) -> Description {
+        match self.order(id, AdminRequest::Describe { detail: true }) {
+            Ok(AdminResponse::Described(description)) => *description,
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+
+    /// The leader of `__meta`.
+    pub(crate) fn controller(&mut self) -> BrokerId {
+        for _ in 0..50 {
+            let ids: Vec<BrokerId> = self.nodes.keys().copied().collect();
+            for id in ids {
+                let description = self.describe(id);
+                if description.groups.iter().any(|group| group.topic == "__meta") {
+                    return id;
+                }
+            }
+            self.run(100);
+        }
+        panic!("nobody leads __meta")
+    }
+}

@@ -1,0 +1,4 @@
+//! Whole cores over disks in memory.
+
+mod cluster;
+mod membership;

@@ -1,0 +1,98 @@
+//! A cluster's birth, its growth, the loss of a leader, and the return of a restarted broker.
+
+use chronik_core::admin::{AdminRequest, AdminResponse, NodeState};
+use chronik_core::ids::{BrokerId, PeerId};
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
+
+use crate::cluster::Cluster;
+
+fn change(changes: &[(PeerId, ConfChangeType)]) -> Vec<u8> {
+    let mut all = ConfChangeV2::default();
+    let singles = changes.iter().map(|(peer, kind)| {
+        let mut single = ConfChangeSingle { node_id: peer.0, ..ConfChangeSingle::default() };
+        single.set_change_type(*kind);
+        single
+    });
+    all.changes = singles.collect::<Vec<_>>().into();
+    chronik_raft_bridge::encode_conf_change_v2(&all).unwrap()
+}
+
+fn meta_conf(cluster: &mut Cluster) -> (BrokerId, ConfState, u64) {
+    let controller = cluster.controller();
+    let description = cluster.describe(controller);
+    let group = description.groups.iter().find(|group| group.topic == "__meta").unwrap();
+    let conf = chronik_raft_bridge::decode_conf_state(&group.conf_state).unwrap();
+    (controller, conf, group.conf_index)
+}
+
+fn change_meta(cluster: &mut Cluster, changes: &[(PeerId, ConfChangeType)]) {
+    let (controller, _, expected_conf_index) = meta_conf(cluster);
+    let answer = cluster.order(
+        controller,
+        AdminRequest::ChangeMembership {
+            topic: "__meta".into(),
+            partition: 0,
+            change: change(changes),
+            expected_conf_index,
+        },
+    );
+    assert!(matches!(answer, Ok(AdminResponse::MembershipChanged { .. })), "{answer:?}");
+}
+
+/// Three brokers, all of them voters of `__meta`.
+pub(crate) fn three() -> Cluster {
+    let mut cluster = Cluster::new(3);
+    cluster.run(500);
+    assert_eq!(cluster.describe(BrokerId(1)).state, NodeState::Uninitialized);
+    let birth = AdminRequest::Initialize { cluster_id: "c".into(), brokers: 3 };
+    cluster.order(BrokerId(1), birth.clone()).unwrap();
+    cluster.order(BrokerId(1), birth).unwrap();
+    cluster.run(2_000);
+    let description = cluster.describe(BrokerId(1));
+    assert_eq!(description.state, NodeState::Member);
+    let meta = description.meta.unwrap();
+    assert_eq!(meta.brokers.len(), 3, "all have registered");
+    assert!(!meta.open);
+    for broker in &meta.brokers[1..] {
+        change_meta(&mut cluster, &[(broker.meta_peer, ConfChangeType::AddLearnerNode)]);
+        cluster.run(1_000);
+        change_meta(&mut cluster, &[(broker.meta_peer, ConfChangeType::AddNode)]);
+    }
+    cluster.run(1_000);
+    for id in 1..=3 {
+        let description = cluster.describe(BrokerId(id));
+        assert_eq!(description.state, NodeState::Member, "broker {id}");
+        assert!(description.meta.unwrap().open, "broker {id}");
+    }
+    cluster
+}
+
+#[test]
+fn a_cluster_is_born_with_one_voter_and_grows_to_three() {
+    let mut cluster = three();
+    let (_, conf, _) = meta_conf(&mut cluster);
+    assert_eq!(conf.voters.len(), 3);
+    let other = AdminRequest::Initialize { cluster_id: "other".into(), brokers: 3 };
+    assert!(cluster.order(BrokerId(2), other).is_err(), "a member is never initialized again");
+}
+
+#[test]
+fn a_dead_leader_is_replaced_fenced_and_comes_back() {
+    let mut cluster = three();
+    let leader = cluster.controller();
+    let disk = cluster.kill(leader);
+    cluster.run(3_000);
+    let next = cluster.controller();
+    assert_ne!(next, leader);
+    cluster.run(8_000);
+    let fenced = |cluster: &mut Cluster| {
+        let brokers = cluster.describe(next).meta.unwrap().brokers;
+        brokers.iter().find(|broker| broker.id == leader).unwrap().fenced
+    };
+    assert!(fenced(&mut cluster));
+    cluster.start(leader, disk);
+    cluster.run(3_000);
+    assert!(!fenced(&mut cluster));
+    let description = cluster.describe(leader);
+    assert_eq!((description.state, description.boot), (NodeState::Member, 2));
+}
