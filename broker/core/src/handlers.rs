@@ -74,12 +74,7 @@ impl Call {
 }
 
 /// Serves a request: at once, or when what it waits for has happened.
-pub(crate) fn handle<D: Disk>(
-    core: &mut Core<D>,
-    token: Token,
-    host: &Arc<str>,
-    request: Request,
-) {
+pub(crate) fn handle<D: Disk>(core: &mut Core<D>, token: Token, host: &Arc<str>, request: Request) {
     let Request { header, body } = request;
     core.counters.count_request(header.api.name());
     let answer_header = ResponseHeader {
@@ -89,7 +84,9 @@ pub(crate) fn handle<D: Disk>(
     };
     let call = &Call { token, header, host: Arc::clone(host) };
     match body {
-        RequestBody::Produce(r) => crate::partition::produce::produce(core, token, answer_header, r),
+        RequestBody::Produce(r) => {
+            crate::partition::produce::produce(core, token, answer_header, r)
+        }
         RequestBody::Fetch(r) => crate::partition::fetch::fetch(core, token, answer_header, r),
         RequestBody::ListOffsets(r) => list_offsets::handle(core, call, &r),
         RequestBody::Metadata(r) => metadata::handle(core, call, r),

@@ -128,9 +128,7 @@ pub(super) fn alter<D: Disk>(
 }
 
 /// Resources that come more than once.
-pub(super) fn named_twice(
-    named: impl Iterator<Item = (i8, String)>,
-) -> BTreeSet<(i8, String)> {
+pub(super) fn named_twice(named: impl Iterator<Item = (i8, String)>) -> BTreeSet<(i8, String)> {
     let mut seen = BTreeSet::new();
     named.filter(|one| !seen.insert(one.clone())).collect::<Vec<_>>().into_iter().collect()
 }

@@ -30,7 +30,8 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &CreateT
     });
     for (position, (name, topics)) in named.into_iter().enumerate() {
         let [topic] = topics[..] else {
-            let twice = Failure::new(KafkaError::InvalidRequest, "the request names the topic twice");
+            let twice =
+                Failure::new(KafkaError::InvalidRequest, "the request names the topic twice");
             gather.put(core, position, failed(name, &twice));
             continue;
         };

@@ -58,8 +58,13 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &DeleteR
 
 enum Plan {
     /// The log starts there or later.
-    Nothing { start: Offset },
-    Move { id: PartitionId, to: Offset },
+    Nothing {
+        start: Offset,
+    },
+    Move {
+        id: PartitionId,
+        to: Offset,
+    },
 }
 
 fn plan<D: Disk>(
@@ -78,9 +83,8 @@ fn plan<D: Disk>(
         return Err(KafkaError::LeaderNotAvailable);
     }
     let log = replica.group.log();
-    let end = log
-        .offset_after(replica.group.committed())
-        .map_err(|_| KafkaError::KafkaStorageError)?;
+    let end =
+        log.offset_after(replica.group.committed()).map_err(|_| KafkaError::KafkaStorageError)?;
     let to = if offset == HIGH_WATERMARK { end } else { offset };
     match log.log_start() {
         _ if to < 0 || to > end => Err(KafkaError::OffsetOutOfRange),

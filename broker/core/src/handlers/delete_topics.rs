@@ -44,13 +44,14 @@ fn asked(version: i16, request: &DeleteTopicsRequest) -> Vec<Named> {
     if version < STRUCTURES_FROM {
         return request.topic_names.iter().map(|name| Named::Name(name.to_string())).collect();
     }
-    let one = |topic: &kafka_protocol::messages::delete_topics_request::DeleteTopicState| {
-        match (&topic.name, topic.topic_id) {
-            (None, id) if id.is_nil() => Named::Neither,
-            (None, id) => Named::Id(id),
-            (Some(name), id) if id.is_nil() => Named::Name(name.to_string()),
-            (Some(name), id) => Named::Both(name.to_string(), id),
-        }
+    let one = |topic: &kafka_protocol::messages::delete_topics_request::DeleteTopicState| match (
+        &topic.name,
+        topic.topic_id,
+    ) {
+        (None, id) if id.is_nil() => Named::Neither,
+        (None, id) => Named::Id(id),
+        (Some(name), id) if id.is_nil() => Named::Name(name.to_string()),
+        (Some(name), id) => Named::Both(name.to_string(), id),
     };
     request.topics.iter().map(one).collect()
 }

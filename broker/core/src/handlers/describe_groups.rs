@@ -8,19 +8,17 @@ use crate::core::Core;
 use crate::log::disk::Disk;
 
 pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &DescribeGroupsRequest) {
-    let described = request.groups.iter().map(|id| {
-        match groups::coordinator(core, id.as_str()) {
-            Ok(coordinator) => {
-                let described = coordinator.describe(call.version(), id);
-                if request.include_authorized_operations && described.error_code == 0 {
-                    described.with_authorized_operations(operations::GROUP)
-                } else {
-                    described
-                }
+    let described = request.groups.iter().map(|id| match groups::coordinator(core, id.as_str()) {
+        Ok(coordinator) => {
+            let described = coordinator.describe(call.version(), id);
+            if request.include_authorized_operations && described.error_code == 0 {
+                described.with_authorized_operations(operations::GROUP)
+            } else {
+                described
             }
-            Err(error) => DescribedGroup::default()
-                .with_group_id(id.clone())
-                .with_error_code(error.code()),
+        }
+        Err(error) => {
+            DescribedGroup::default().with_group_id(id.clone()).with_error_code(error.code())
         }
     });
     let described = described.collect();

@@ -29,9 +29,7 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &Describ
         topics.entry(topic.name.clone()).or_default().push(partition);
     }
     let topics = topics.into_iter().map(|(name, partitions)| {
-        DescribeLogDirsTopic::default()
-            .with_name(TopicName(text(name)))
-            .with_partitions(partitions)
+        DescribeLogDirsTopic::default().with_name(TopicName(text(name))).with_partitions(partitions)
     });
     let directory = DescribeLogDirsResult::default()
         .with_log_dir(text(DIRECTORY))

@@ -24,12 +24,11 @@ const LISTENER: &str = "PLAINTEXT";
 pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &DescribeQuorumRequest) {
     let topics = request.topics.iter().map(|topic| {
         let known = NAMES.contains(&topic.topic_name.as_str());
-        let partitions = topic.partitions.iter().map(|p: &asked::PartitionData| {
-            match p.partition_index {
+        let partitions =
+            topic.partitions.iter().map(|p: &asked::PartitionData| match p.partition_index {
                 0 if known => describe(core, call.version()),
                 other => failed(other, KafkaError::UnknownTopicOrPartition),
-            }
-        });
+            });
         TopicData::default()
             .with_topic_name(topic.topic_name.clone())
             .with_partitions(partitions.collect())
@@ -63,7 +62,8 @@ fn describe<D: Disk>(core: &Core<D>, version: i16) -> PartitionData {
     }
     ends.insert(replica.group.peer(), replica.group.last_index());
     let state = |peer: &PeerId| {
-        let broker = core.meta.broker(peer.broker()).filter(|b| version >= NODES_FROM && b.is_alive(*peer));
+        let broker =
+            core.meta.broker(peer.broker()).filter(|b| version >= NODES_FROM && b.is_alive(*peer));
         ReplicaState::default()
             .with_replica_id(wire_id(peer.broker()))
             .with_replica_directory_id(broker.map_or(Uuid::nil(), |broker| broker.directory()))

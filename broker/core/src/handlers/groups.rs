@@ -10,9 +10,7 @@ use kafka_protocol::messages::{DeleteGroupsResponse, GroupId, OffsetCommitRespon
 use super::Call;
 use super::offset_commit::Asked;
 use super::placing::OFFSETS_TOPIC;
-use crate::coordinator::{
-    ClientInfo, Coordinator, GroupRequest, GroupResponse, error_response,
-};
+use crate::coordinator::{ClientInfo, Coordinator, GroupRequest, GroupResponse, error_response};
 use crate::core::input::{ConnId, Token};
 use crate::core::{Core, Machine};
 use crate::error::KafkaError;
@@ -39,9 +37,8 @@ enum PendingGroup {
 
 /// `String.hashCode` of Java, which decides where a group lives: over UTF-16 units, with overflow.
 fn java_hash(text: &str) -> i32 {
-    text.encode_utf16().fold(0_i32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    })
+    text.encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 /// The partition of `count` that a group's hash falls on.
@@ -95,7 +92,12 @@ pub(super) fn coordinators<D: Disk>(core: &Core<D>) -> Result<Vec<&Coordinator>,
 }
 
 /// A request whose answer is the coordinator's.
-pub(super) fn ask<D: Disk>(core: &mut Core<D>, call: &Call, group: &GroupId, request: GroupRequest) {
+pub(super) fn ask<D: Disk>(
+    core: &mut Core<D>,
+    call: &Call,
+    group: &GroupId,
+    request: GroupRequest,
+) {
     // Commits may come without a group: they are those of a consumer that assigns for itself.
     let needs_name = !matches!(request, GroupRequest::Commit(_));
     core.groups.pending.insert(call.token, PendingGroup::Plain(call.clone()));
@@ -143,7 +145,12 @@ fn pass_on<D: Disk>(
     match found {
         Ok((id, coordinator)) => {
             let client = ClientInfo {
-                client_id: call.header.client_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+                client_id: call
+                    .header
+                    .client_id
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
                 // As Java prints an address without a name; tools show it so.
                 host: format!("/{}", call.host),
             };

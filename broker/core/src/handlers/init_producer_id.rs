@@ -69,14 +69,14 @@ fn serve<D: Disk>(core: &mut Core<D>) {
     }
     core.producer_ids.asked = true;
     let command = Command::AllocateProducerIds { broker: core.me(), count: BLOCK };
-    core.propose_meta(&command, reserved);
+    core.propose_meta(&command, |core, result| reserved(core, &result));
 }
 
-fn reserved<D: Disk>(core: &mut Core<D>, result: Result<Outcome, ProposeError>) {
+fn reserved<D: Disk>(core: &mut Core<D>, result: &Result<Outcome, ProposeError>) {
     core.producer_ids.asked = false;
     match result {
         Ok(Outcome::ProducerIds { first, count }) => {
-            (core.producer_ids.next, core.producer_ids.left) = (first, count);
+            (core.producer_ids.next, core.producer_ids.left) = (*first, *count);
             serve(core);
         }
         Ok(Outcome::None | Outcome::Registered { .. }) | Err(_) => {

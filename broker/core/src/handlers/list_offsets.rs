@@ -127,7 +127,7 @@ fn earliest<D: Disk>(replica: &Replica<D>) -> Result<Found, KafkaError> {
 fn newest<D: Disk>(replica: &Replica<D>) -> Result<Option<Found>, KafkaError> {
     let row = replica.group.log().max_timestamp_batch(replica.group.committed());
     let row = row.map_err(|_| KafkaError::KafkaStorageError)?;
-    in_batch(replica, row, |batch| records::latest(batch))
+    in_batch(replica, row, records::latest)
 }
 
 /// The first record that is not older than `time`.

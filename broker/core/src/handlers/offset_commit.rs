@@ -15,14 +15,20 @@ use crate::log::disk::Disk;
 
 /// What was asked for, in its order, with what was refused before the coordinator saw it.
 #[derive(Debug, Clone)]
-pub(super) struct Asked(Vec<(TopicName, Vec<(i32, Option<KafkaError>)>)>);
+pub(super) struct Asked(Vec<(TopicName, Vec<AskedPartition>)>);
+
+/// A partition, and why it was refused if it was.
+type AskedPartition = (i32, Option<KafkaError>);
 
 pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, mut request: OffsetCommitRequest) {
     let mut asked = Vec::new();
     for topic in &mut request.topics {
         let check = |index| view::find_partition(&core.meta, topic.name.as_str(), index).err();
-        let partitions: Vec<(i32, Option<KafkaError>)> =
-            topic.partitions.iter().map(|p| (p.partition_index, check(p.partition_index))).collect();
+        let partitions: Vec<AskedPartition> = topic
+            .partitions
+            .iter()
+            .map(|p| (p.partition_index, check(p.partition_index)))
+            .collect();
         let known = |index| partitions.contains(&(index, None));
         topic.partitions.retain(|p| known(p.partition_index));
         asked.push((topic.name.clone(), partitions));
@@ -79,7 +85,9 @@ mod tests {
         )]);
         let answered = OffsetCommitResponse::default().with_topics(vec![
             OffsetCommitResponseTopic::default().with_name(name).with_partitions(vec![
-                OffsetCommitResponsePartition::default().with_partition_index(0).with_error_code(27),
+                OffsetCommitResponsePartition::default()
+                    .with_partition_index(0)
+                    .with_error_code(27),
             ]),
         ]);
         let complete = asked.complete(&answered);

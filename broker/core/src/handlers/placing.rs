@@ -68,7 +68,8 @@ pub(super) fn place_as_asked(
     let mut placed: BTreeMap<i32, Placement> = BTreeMap::new();
     for (partition, brokers) in assignments {
         let ids: Option<Placement> = brokers.iter().map(|id| broker_id(*id)).collect();
-        let ids = ids.ok_or_else(|| refuse(format!("partition {partition} names a negative broker id")))?;
+        let ids =
+            ids.ok_or_else(|| refuse(format!("partition {partition} names a negative broker id")))?;
         if placed.insert(*partition, ids).is_some() {
             return Err(refuse(format!("partition {partition} is assigned twice")));
         }

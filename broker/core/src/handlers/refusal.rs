@@ -5,10 +5,10 @@ use kafka_protocol::protocol::StrBytes;
 use super::text;
 use crate::core::ProposeError;
 use crate::error::KafkaError;
+use crate::meta::Refusal;
 use crate::meta::applied::AssignmentError;
 use crate::meta::configs::ConfigError;
 use crate::meta::placement::PlaceError;
-use crate::meta::Refusal;
 
 /// A part of a request that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -77,7 +77,8 @@ pub(super) fn partition<D: Disk>(core: &Core<D>, id: PartitionId) -> Option<Part
             replicas.push(voter);
         }
     }
-    let is_voter = |id: BrokerId| partition.voters.iter().copied().map(PeerId::broker).any(|v| v == id);
+    let is_voter =
+        |id: BrokerId| partition.voters.iter().copied().map(PeerId::broker).any(|v| v == id);
     let all = |keep: &dyn Fn(BrokerId) -> bool| {
         replicas.iter().copied().filter(|id| keep(*id)).map(wire_id).collect::<Vec<_>>()
     };
@@ -95,7 +96,11 @@ pub(super) fn partition<D: Disk>(core: &Core<D>, id: PartitionId) -> Option<Part
 }
 
 /// The partition of this number of a topic that is known by name.
-pub(super) fn find_partition(state: &State, topic: &str, index: i32) -> Result<PartitionId, KafkaError> {
+pub(super) fn find_partition(
+    state: &State,
+    topic: &str,
+    index: i32,
+) -> Result<PartitionId, KafkaError> {
     let topic = state.topic_by_name(topic).ok_or(KafkaError::UnknownTopicOrPartition)?;
     match u32::try_from(index) {
         Ok(index) if index < topic.partitions => Ok(PartitionId::new(topic.id, index)),
