@@ -1,6 +1,7 @@
 //! Committed entries, given to what they mean: the cluster's image, a coordinator, a partition.
 //! And what a replica's new commit index or new role means to those who wait for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -125,6 +126,10 @@ impl<D: Disk> Core<D> {
 
     fn apply_command(&mut self, entry: &Committed, value: Bytes) -> Result<(), ApplyError> {
         let command = Command::decode(value)?;
+        let deleted = match &command {
+            Command::DeleteTopic { id } => self.meta.topic(*id).map(|topic| topic.name.clone()),
+            _ => None,
+        };
         let result = self.meta.apply(entry.index, &command);
         self.meta_applied = entry.index;
         let outcome = match result {
@@ -138,6 +143,9 @@ impl<D: Disk> Core<D> {
                 }
                 if !applied.configs_changed.is_empty() {
                     self.configure();
+                }
+                if let Some(name) = deleted {
+                    crate::handlers::groups::topics_deleted(self, &BTreeSet::from([name]));
                 }
                 Ok(applied.outcome)
             }
