@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chronik_plan::{Plan, Refusal};
+use chronik_plan::{Operation, Plan, Refusal};
 
 use crate::api::cluster::ChronikCluster;
 use crate::cli::LocalArgs;
@@ -15,6 +15,8 @@ use crate::reconcile::{Pass, Reconciler, describe};
 use crate::table::{Screen, notes, table};
 use crate::validate::{Wanted, validate};
 
+/// A user waits for the first record.
+const FORMING: Duration = Duration::from_millis(50);
 const BUSY: Duration = Duration::from_millis(200);
 const IDLE: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(250);
@@ -97,8 +99,11 @@ pub async fn run(file: &Path, local: &LocalArgs, exit_when_ready: bool) -> Resul
         if exit_when_ready && pass.status.phase == "Ready" {
             return Ok(());
         }
-        let pause =
-            if pass.plan.is_converged() && pass.status.phase == "Ready" { IDLE } else { BUSY };
+        let pause = match pass.plan.operation {
+            Some(Operation::Form) => FORMING,
+            None if pass.status.phase == "Ready" => IDLE,
+            _ => BUSY,
+        };
         loop {
             tokio::select! {
                 () = tokio::time::sleep(GLANCE.min(pause)) => {}
@@ -129,8 +134,13 @@ pub async fn run(file: &Path, local: &LocalArgs, exit_when_ready: bool) -> Resul
 
 async fn shut_down(mut reconciler: Reconciler<Local>, mut screen: Screen) -> Result<(), RunError> {
     screen.say("stopping; the data stays, and the next start resumes")?;
-    reconciler.platform.shutdown().await?;
-    screen.say("stopped")?;
+    tokio::select! {
+        stopped = reconciler.platform.shutdown() => {
+            stopped?;
+            screen.say("stopped")?;
+        }
+        _ = tokio::signal::ctrl_c() => screen.say("brokers are left to end by themselves")?,
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chronik_plan::{BrokerId, META_TOPIC, NodeState, Operation, Plan, broker_of};
+use chronik_plan::{BrokerId, META_TOPIC, NodeState, Operation, Plan, Step, Wait, broker_of};
 
 use crate::admin::proto;
 use crate::api::status::{BrokerStatus, ClusterStatus};
@@ -64,7 +64,12 @@ pub fn of(
 
 fn phase(wanted: &Wanted, plan: &Plan, open: bool, brokers: &[BrokerStatus]) -> &'static str {
     let members = brokers.iter().filter(|b| b.state == "Member").count();
-    if !plan.refused.is_empty() {
+    let starting = plan.steps.iter().any(|s| matches!(s, Step::Start(_)));
+    let no_quorum = plan.waiting.iter().any(|w| match w {
+        Wait::MetaLeader { members, missing } => missing.len() * 2 >= *members as usize,
+        _ => false,
+    });
+    if !plan.refused.is_empty() || (no_quorum && !starting) {
         "Degraded"
     } else if !open || plan.operation == Some(Operation::Form) {
         "Forming"

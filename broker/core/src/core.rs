@@ -37,6 +37,7 @@ use node::NodeRecord;
 use output::Output;
 pub(crate) use parked::Parked;
 use peers::Peers;
+use replica::Offline;
 pub(crate) use proposals::ProposeError;
 use proposals::Proposals;
 pub(crate) use replica::{AppendWaiter, Leader, Machine, Replica, epoch};
@@ -44,7 +45,7 @@ use round::Syncs;
 
 use crate::codec::CodecError;
 use crate::handlers;
-use crate::ids::{BrokerId, Index, Micros, Now, PartitionId, PeerId};
+use crate::ids::{BrokerId, Index, Micros, Now, PartitionId};
 use crate::log::disk::Disk;
 use crate::log::group_log::GroupLog;
 use crate::log::recover::OpenError as LogOpenError;
@@ -69,8 +70,7 @@ pub struct Core<D: Disk> {
     pub(crate) replicas: BTreeMap<PartitionId, Replica<D>>,
     /// Logs found at the start that the image has not named yet.
     dormant: BTreeMap<PartitionId, GroupLog<D>>,
-    offline: BTreeMap<PartitionId, (PeerId, String)>,
-    tombstones: BTreeMap<PartitionId, PeerId>,
+    offline: BTreeMap<PartitionId, Offline<D>>,
     dirty: BTreeSet<PartitionId>,
     syncs: Syncs,
     outbox: Outbox,
@@ -85,6 +85,7 @@ pub struct Core<D: Disk> {
     registering: bool,
     meta_led_since: Micros,
     deciding: bool,
+    replacing: bool,
     shutdown: shutdown::Shutdown,
     pub(crate) counters: inspect::Counters,
     pub(crate) producer_ids: handlers::ProducerIds,
@@ -124,7 +125,10 @@ impl<D: Disk> Core<D> {
             None => NodeRecord::default(),
         };
         node.boot += 1;
-        let offline = found.corrupt.into_iter().map(|(id, peer, why)| (id, (peer, why)));
+        let offline = |(id, peer, reason)| (id, Offline { peer, reason, log: None });
+        let offline = found.corrupt.into_iter().map(offline);
+        let counters =
+            inspect::Counters { free_bytes: disk.free_bytes(), ..inspect::Counters::default() };
         let mut core = Core {
             peers: Peers::new(config.broker, &config.seeds),
             proposals: Proposals::default(),
@@ -138,7 +142,6 @@ impl<D: Disk> Core<D> {
             replicas: BTreeMap::new(),
             dormant: found.groups,
             offline: offline.collect(),
-            tombstones: found.tombstones,
             dirty: BTreeSet::new(),
             syncs: Syncs::default(),
             outbox: Outbox::default(),
@@ -151,8 +154,9 @@ impl<D: Disk> Core<D> {
             registering: false,
             meta_led_since: Micros(0),
             deciding: false,
+            replacing: false,
             shutdown: shutdown::Shutdown::default(),
-            counters: inspect::Counters::default(),
+            counters,
             producer_ids: handlers::ProducerIds::default(),
             groups: handlers::Groups::default(),
             log_starts: log_starts::LogStarts::default(),

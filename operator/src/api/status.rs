@@ -43,7 +43,7 @@ pub struct ClusterStatus {
 pub struct BrokerStatus {
     /// Its id.
     pub id: u32,
-    /// Starting, Joining, Member, Leaving, Down, Stopped or Retired.
+    /// Starting, Waiting (for a cluster), Joining, Member, Leaving, Down, Stopped or Retired.
     pub state: String,
     /// Leader, Voter or Learner in `__meta`.
     pub role: String,

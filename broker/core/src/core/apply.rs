@@ -1,11 +1,13 @@
 //! Committed entries, given to what they mean: the cluster's image, a coordinator, a partition.
 //! And what a replica's new commit index or new role means to those who wait for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use raft::eraftpb::ConfState;
 
+use super::replica::Offline;
 use super::{Core, Machine, Replica, with_causes};
 use crate::codec::CodecError;
 use crate::coordinator::Coordinator;
@@ -124,6 +126,10 @@ impl<D: Disk> Core<D> {
 
     fn apply_command(&mut self, entry: &Committed, value: Bytes) -> Result<(), ApplyError> {
         let command = Command::decode(value)?;
+        let deleted = match &command {
+            Command::DeleteTopic { id } => self.meta.topic(*id).map(|topic| topic.name.clone()),
+            _ => None,
+        };
         let result = self.meta.apply(entry.index, &command);
         self.meta_applied = entry.index;
         let outcome = match result {
@@ -137,6 +143,9 @@ impl<D: Disk> Core<D> {
                 }
                 if !applied.configs_changed.is_empty() {
                     self.configure();
+                }
+                if let Some(name) = deleted {
+                    crate::handlers::groups::topics_deleted(self, &BTreeSet::from([name]));
                 }
                 Ok(applied.outcome)
             }
@@ -253,7 +262,9 @@ impl<D: Disk> Core<D> {
     pub(super) fn take_offline(&mut self, id: PartitionId, reason: String) {
         tracing::error!(group = %id, %reason, "replica taken offline");
         if let Some(replica) = self.evict(id) {
-            self.offline.insert(id, (replica.group.peer(), reason));
+            let peer = replica.group.peer();
+            let log = Some(replica.group.into_log());
+            self.offline.insert(id, Offline { peer, reason, log });
         }
     }
 

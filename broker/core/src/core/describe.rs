@@ -32,7 +32,7 @@ impl<D: Disk> Core<D> {
             version: self.config.version.clone(),
             replicas: count(self.replicas.len()),
             leaders: count(led.count()),
-            offline: self.offline.iter().map(|(id, (_, why))| (*id, why.clone())).collect(),
+            offline: self.offline.iter().map(|(id, off)| (*id, off.reason.clone())).collect(),
             meta: self.meta.cluster_id().map(|_| self.describe_meta()),
             groups: if detail { self.describe_groups() } else { Vec::new() },
             quorum_losses: self.quorum_losses(),

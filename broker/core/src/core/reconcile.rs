@@ -4,12 +4,14 @@
 
 use raft::eraftpb::ConfState;
 
+use super::replica::Offline;
 use super::{Core, Machine, Replica, with_causes};
 use crate::ids::{Index, PartitionId, PeerId};
 use crate::log::disk::Disk;
 use crate::log::group_log::{Birth, GroupLog};
 use crate::log::image::Image;
 use crate::meta;
+use crate::meta::command::Command;
 use crate::raft::group::Group;
 
 /// A group is born at this index and term, never at 0: an empty replica must not be able to start
@@ -78,12 +80,12 @@ impl<D: Disk> Core<D> {
     fn held(&self, id: PartitionId) -> Option<PeerId> {
         let awake = self.replicas.get(&id).map(|replica| replica.group.peer());
         let dormant = || self.dormant.get(&id).map(GroupLog::peer);
-        awake.or_else(dormant).or_else(|| self.offline.get(&id).map(|(peer, _)| *peer))
+        awake.or_else(dormant).or_else(|| self.offline.get(&id).map(|offline| offline.peer))
     }
 
     fn place(&mut self, id: PartitionId, wanted: &meta::partitions::Replica) {
         // A replica that was here and is destroyed never comes back under its old name.
-        if self.tombstones.get(&id).is_some_and(|destroyed| *destroyed >= wanted.peer) {
+        if self.wal.tombstones().get(&id).is_some_and(|destroyed| *destroyed >= wanted.peer) {
             return;
         }
         let image = wanted.born.then(|| birth_image(&wanted.initial_voters));
@@ -120,7 +122,7 @@ impl<D: Disk> Core<D> {
             }
             Err(reason) => {
                 tracing::error!(group = %id, %reason, "replica stays offline");
-                self.offline.insert(id, (peer, reason));
+                self.offline.insert(id, Offline { peer, reason, log: None });
             }
         }
     }
@@ -141,21 +143,35 @@ impl<D: Disk> Core<D> {
 
     fn destroy_replica(&mut self, id: PartitionId) {
         let awake = self.evict(id).map(|replica| replica.group.into_log());
-        let log = awake.or_else(|| self.dormant.remove(&id));
-        let peer = log.as_ref().map(GroupLog::peer).or_else(|| {
-            let (peer, _) = self.offline.remove(&id)?;
-            Some(peer)
-        });
-        if let Some(peer) = peer {
-            let highest = self.tombstones.entry(id).or_insert(peer);
-            *highest = (*highest).max(peer);
-            tracing::info!(group = %id, %peer, "replica destroyed");
-        }
-        if let Some(log) = log {
-            if let Err(error) = log.destroy(&mut self.wal) {
-                tracing::error!(group = %id, error = %with_causes(&error), "files stay behind");
+        let log = awake
+            .or_else(|| self.dormant.remove(&id))
+            .or_else(|| self.offline.remove(&id).and_then(|offline| offline.log));
+        match log {
+            Some(log) => {
+                tracing::info!(group = %id, peer = %log.peer(), "replica destroyed");
+                if let Err(error) = log.destroy(&mut self.wal) {
+                    tracing::error!(group = %id, error = %with_causes(&error), "files stay behind");
+                }
             }
+            None => self.wal.destroy_corrupt(id),
         }
+    }
+
+    /// Asks for a new life of every replica here that is damaged, where others can rebuild it.
+    pub(super) fn replace_damaged(&mut self) {
+        if self.replacing || self.meta.cluster_id().is_none() {
+            return;
+        }
+        let damaged = self.offline.iter().find(|(id, offline)| {
+            self.meta.partition(**id).is_some_and(|partition| {
+                partition.target.contains(&offline.peer) && partition.voters.len() > 1
+            })
+        });
+        let Some((id, offline)) = damaged else { return };
+        let command = Command::ReplaceReplica { id: *id, peer: offline.peer };
+        tracing::warn!(group = %id, peer = %offline.peer, "asks for a new replica in its place");
+        self.replacing = true;
+        self.propose_meta(&command, |core, _| core.replacing = false);
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use crate::coordinator::Coordinator;
-use crate::ids::{BrokerId, Index, PartitionId, Term};
+use crate::ids::{BrokerId, Index, PartitionId, PeerId, Term};
 use crate::log::disk::Disk;
+use crate::log::group_log::GroupLog;
 use crate::partition::Partition;
 use crate::raft::group::Group;
 
@@ -26,6 +27,14 @@ pub(crate) struct Replica<D: Disk> {
     pub(crate) fetches: BTreeSet<u64>,
     /// Operators that wait for a membership change.
     pub(crate) changes: Vec<ChangeWaiter>,
+}
+
+/// A replica that cannot serve: its log is damaged, or an invariant of its group broke.
+pub(crate) struct Offline<D: Disk> {
+    pub(crate) peer: PeerId,
+    pub(crate) reason: String,
+    /// What is left of it; it stays until the cluster has given the replica's place away.
+    pub(crate) log: Option<GroupLog<D>>,
 }
 
 /// What the entries of a group mean.

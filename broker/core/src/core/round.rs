@@ -9,7 +9,7 @@ use super::output::{Output, SyncClass};
 use super::{Core, with_causes};
 use crate::ids::{Now, PartitionId};
 use crate::log::checkpoint::Checkpoint;
-use crate::log::disk::Disk;
+use crate::log::disk::{Disk, DiskError};
 use crate::log::wal::SyncJob;
 use crate::raft::ready::DriveError;
 
@@ -93,8 +93,14 @@ impl<D: Disk> Core<D> {
     /// Writes what the groups have put into the write-ahead log. Whether that made groups ready.
     fn write(&mut self) -> bool {
         let round = self.syncs.round;
+        let written = self.wal.write();
+        if let Err(DiskError::Full { path }) = &written {
+            // What could not be written is kept, and tried again with the next round.
+            tracing::error!(%path, "the disk is full: nothing is acknowledged until there is space");
+            return false;
+        }
         self.syncs.round += 1;
-        match self.wal.write() {
+        match written {
             Ok(Some(job)) => {
                 self.syncs.written = Some((
                     round,
@@ -155,7 +161,8 @@ impl<D: Disk> Core<D> {
             return;
         }
         let awake = self.replicas.values_mut().map(|replica| replica.group.log_mut());
-        let logs = awake.chain(self.dormant.values_mut());
+        let offline = self.offline.values_mut().filter_map(|offline| offline.log.as_mut());
+        let logs = awake.chain(self.dormant.values_mut()).chain(offline);
         match Checkpoint::begin(&mut self.wal, logs) {
             Ok((checkpoint, job)) => self.sync_checkpoint(checkpoint, job),
             Err(error) => tracing::error!(error = %with_causes(&error), "no checkpoint was made"),

@@ -89,6 +89,7 @@ impl<D: Disk> Core<D> {
             self.outbox.broker(peer, &message.encode());
         }
         self.keep_registration();
+        self.replace_damaged();
     }
 
     /// A member whose address, software or boot number is not what the cluster knows says so.

@@ -52,6 +52,7 @@ impl Checkpoint {
         let floor = wal.cut();
         // What a checkpoint that was given up had to sync is still to be synced.
         let mut job = std::mem::take(&mut wal.unsynced);
+        let given_up = !job.files.is_empty();
         let (mut count, mut w) = (0u32, Writer::new());
         for group in groups {
             if let Err(error) = group.checkpoint(wal, &mut job, &mut w) {
@@ -59,6 +60,10 @@ impl Checkpoint {
                 return Err(error);
             }
             count += 1;
+        }
+        if given_up {
+            // Some of those may be closed by now; whoever syncs knows open files only.
+            job.files.retain(|file| wal.disk.len(*file).is_ok());
         }
         wal.unsynced = job.clone();
         wal.write_pending()?;

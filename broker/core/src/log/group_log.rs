@@ -244,11 +244,9 @@ impl<D: Disk> GroupLog<D> {
             None => return,
         };
         let active = self.active();
-        if base < active.base_index || base < active.end_index() {
+        // A segment that begins there has the same state already, and maybe in a checkpoint.
+        if base <= active.base_index || base < active.end_index() {
             return;
-        }
-        if base == active.base_index {
-            self.segments.pop();
         }
         self.segments.push(Segment::new(base, next, state));
     }

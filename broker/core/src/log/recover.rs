@@ -5,7 +5,7 @@
 
 mod scan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use raft::eraftpb::HardState;
@@ -57,6 +57,7 @@ pub fn open<D: Disk>(disk: D, limits: Limits) -> Result<Recovered<D>, OpenError>
         groups: BTreeMap::new(),
         suspects: BTreeMap::new(),
         all_suspect: None,
+        known: BTreeSet::new(),
         notes: Vec::new(),
     };
     let names = replay.wal.disk.list(DIR)?;
@@ -75,6 +76,8 @@ struct Replay<D: Disk> {
     /// Groups with damage, until they are made anew.
     suspects: BTreeMap<PartitionId, String>,
     all_suspect: Option<String>,
+    /// Directories and file stems that the checkpoint names.
+    known: BTreeSet<(String, String)>,
     notes: Vec<String>,
 }
 
@@ -96,6 +99,8 @@ impl<D: Disk> Replay<D> {
             let (shared, limits) = (self.wal.shared.clone(), limits.clone());
             let group = GroupLog::get_image(&mut r, disk.clone(), shared, limits)
                 .map_err(OpenError::Checkpoint)?;
+            let (dir, stems) = group.file_stems();
+            self.known.extend(stems.into_iter().map(|stem| (dir.clone(), stem)));
             match group.cut() {
                 Ok(()) => {}
                 Err(LogError::Disk(error)) => return Err(error.into()),
@@ -187,7 +192,9 @@ impl<D: Disk> Replay<D> {
 
     fn finish(mut self) -> Result<Recovered<D>, OpenError> {
         if let Some(reason) = &self.all_suspect {
-            self.notes.push(format!("no replica starts, as it cannot be said whose entries are lost: {reason}"));
+            self.notes.push(format!(
+                "no replica starts, as it cannot be said whose entries are lost: {reason}"
+            ));
         }
         let ids: Vec<PartitionId> = self.groups.keys().copied().collect();
         for id in ids {
@@ -215,8 +222,9 @@ impl<D: Disk> Replay<D> {
         })
     }
 
-    /// Files that nothing names go, once that nothing names them is synced. A damaged replica's
-    /// are kept for whoever may want to look at them.
+    /// Files that nothing names go: at once if the checkpoint does not name them either, for
+    /// files of the same names may soon be made; else when what dropped them is synced. A damaged
+    /// replica's are kept for whoever may want to look at them.
     fn remove_orphans(&mut self) -> Result<(), OpenError> {
         let mut owned: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
         for group in self.groups.values() {
@@ -236,8 +244,14 @@ impl<D: Disk> Replay<D> {
             let stems = owner.and_then(Option::as_ref);
             for name in self.wal.disk.list(&format!("{GROUPS}/{dir}"))? {
                 let stem = name.split('.').next().unwrap_or_default();
-                if !stems.is_some_and(|stems| stems.iter().any(|s| s == stem)) {
-                    orphans.push(format!("{GROUPS}/{dir}/{name}"));
+                if stems.is_some_and(|stems| stems.iter().any(|s| s == stem)) {
+                    continue;
+                }
+                let path = format!("{GROUPS}/{dir}/{name}");
+                if self.known.contains(&(dir.clone(), stem.to_owned())) {
+                    orphans.push(path);
+                } else {
+                    self.wal.disk.remove(&path)?;
                 }
             }
             if stems.is_none() {

@@ -61,6 +61,7 @@ fn batch(index: Index, term: Term, base: Offset, records: u32, len: usize) -> En
         producer_id: -1,
         producer_epoch: -1,
         base_sequence: -1,
+        append_ms: 7,
     };
     Entry { index, term, body: Body::Batch(info, bytes.into()) }
 }
@@ -94,8 +95,7 @@ impl Shard {
     }
 
     fn create(&mut self, id: PartitionId, birth: Birth) {
-        let log =
-            GroupLog::create(self.disk.clone(), &mut self.wal, id, birth, &limits()).unwrap();
+        let log = GroupLog::create(self.disk.clone(), &mut self.wal, id, birth, &limits()).unwrap();
         self.groups.insert(id, log);
     }
 

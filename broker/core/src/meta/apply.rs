@@ -43,6 +43,7 @@ impl State {
             Command::DeleteTopic { id } => self.delete_topic(*id),
             Command::SetConfigs { resource, changes } => self.set_configs(resource, changes),
             Command::SetTargets { targets } => self.set_targets(index, targets),
+            Command::ReplaceReplica { id, peer } => self.replace_replica(index, *id, *peer),
             Command::Report { from, rows } => self.report(index, *from, rows),
             Command::AllocateProducerIds { broker, count } => {
                 self.allocate_producer_ids(*broker, *count)
@@ -280,6 +281,17 @@ impl State {
                 partition.target = target;
                 applied.touched.insert(id);
             }
+        }
+        Ok(applied)
+    }
+
+    /// Repeated for a life that was replaced already, it changes nothing.
+    fn replace_replica(&mut self, index: Index, id: PartitionId, peer: PeerId) -> Result {
+        let partition = self.partitions.get_mut(&id).ok_or(Refusal::UnknownPartition(id))?;
+        let mut applied = Applied::default();
+        if partition.target.contains(&peer) {
+            partition.replace_target(peer.broker(), PeerId::new(index, peer.broker()));
+            applied.touched.insert(id);
         }
         Ok(applied)
     }

@@ -105,6 +105,13 @@ pub enum Command {
     },
     /// `__meta` has reached its first size: serve produce.
     Open,
+    /// A replica is damaged and cannot come back: its place goes to a new life on the same broker.
+    ReplaceReplica {
+        /// The group.
+        id: PartitionId,
+        /// The life that ended.
+        peer: PeerId,
+    },
 }
 
 /// What a broker says of itself when it comes up.
@@ -202,6 +209,7 @@ impl Command {
             Command::Report { .. } => 11,
             Command::AllocateProducerIds { .. } => 12,
             Command::Open => 13,
+            Command::ReplaceReplica { .. } => 14,
         }
     }
 
@@ -259,6 +267,10 @@ impl Command {
                 w.u32(*count);
             }
             Command::Open => {}
+            Command::ReplaceReplica { id, peer } => {
+                put_partition_id(w, *id);
+                w.u64(peer.0);
+            }
         }
     }
 }
@@ -298,6 +310,10 @@ fn get_fields(tag: u8, r: &mut Reader) -> Result<Command, CodecError> {
         11 => Command::Report { from: get_broker(r)?, rows: r.list("reports", GroupReport::get)? },
         12 => Command::AllocateProducerIds { broker: get_broker(r)?, count: r.u32("id count")? },
         13 => Command::Open,
+        14 => Command::ReplaceReplica {
+            id: get_partition_id(r)?,
+            peer: PeerId(r.u64("peer")?),
+        },
         value => return Err(CodecError::Unknown { what: "command", value: value.into() }),
     })
 }

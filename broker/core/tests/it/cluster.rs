@@ -50,14 +50,17 @@ impl Cluster {
             kafka_address: format!("127.0.0.1:{}", 9090 + id.0),
             peer_address: format!("127.0.0.1:{}", 9190 + id.0),
             rack: None,
-            seeds: seeds.map(|seed| (BrokerId(seed), format!("127.0.0.1:{}", 9190 + seed))).collect(),
+            seeds: seeds
+                .map(|seed| (BrokerId(seed), format!("127.0.0.1:{}", 9190 + seed)))
+                .collect(),
             version: "test".into(),
             limits: Limits { free_bytes_min: 0, ..Limits::default() },
             logger: slog::Logger::root(slog::Discard, slog::o!()),
         };
         let (core, _) = Core::open(config, disk.clone(), self.now).unwrap();
         self.nodes.insert(id, Node { core, disk, peers: Vec::new(), inbox: VecDeque::new() });
-        let others: Vec<BrokerId> = self.nodes.keys().copied().filter(|other| *other != id).collect();
+        let others: Vec<BrokerId> =
+            self.nodes.keys().copied().filter(|other| *other != id).collect();
         for other in others {
             let hello = self.nodes[&id].core.hello();
             let node = self.nodes.get_mut(&other).unwrap();
@@ -95,6 +98,12 @@ impl Cluster {
         }
     }
 
+    /// Gives a node an input, and delivers all that follows.
+    pub(crate) fn input(&mut self, id: BrokerId, input: Input) {
+        self.nodes.get_mut(&id).unwrap().inbox.push_back(input);
+        self.settle();
+    }
+
     /// Delivers all that is under way.
     pub(crate) fn settle(&mut self) {
         loop {
@@ -130,7 +139,8 @@ impl Cluster {
         match output {
             Output::Send { to, frame } => {
                 if let Some(node) = self.nodes.get_mut(&to) {
-                    node.inbox.push_back(Input::PeerFrame { from: id, frame: frame.concat().into() });
+                    node.inbox
+                        .push_back(Input::PeerFrame { from: id, frame: frame.concat().into() });
                 }
             }
             Output::Sync { ticket, files, dirs, .. } => {

@@ -229,7 +229,7 @@ impl World {
         seen
     }
 
-    fn describe(&self, id: BrokerId) -> Node {
+    pub(crate) fn describe(&self, id: BrokerId) -> Node {
         let disk = &self.disks[&id];
         let mut node = Node {
             state: NodeState::Uninitialized,

@@ -252,21 +252,19 @@ impl Cluster {
     }
 
     fn rebalance(&mut self, lives: &mut BTreeMap<PeerId, String>) -> bool {
-        for _ in 0..100 {
-            let order = self.open_to_replicas();
-            let (Some(least), Some(most)) = (order.first(), order.last()) else { return true };
-            if self.brokers[most].replicas - self.brokers[least].replicas <= 1 {
-                return true;
-            }
-            let from = |g: &ModelGroup| {
-                let on = |id: BrokerId| g.target.iter().copied().find(|p| broker_of(*p) == id);
-                on(*most).filter(|_| on(*least).is_none())
-            };
-            let found = self.data.iter().find_map(|(k, g)| Some((k.clone(), from(g)?)));
-            let Some((key, peer)) = found else { return true };
-            // A group keeps counting on its old broker until it has moved, so one move a call.
-            self.aim(&key, peer, *least, lives);
+        let order = self.open_to_replicas();
+        let (Some(least), Some(most)) = (order.first(), order.last()) else { return true };
+        if self.brokers[most].replicas - self.brokers[least].replicas <= 1 {
             return true;
+        }
+        let from = |g: &ModelGroup| {
+            let on = |id: BrokerId| g.target.iter().copied().find(|p| broker_of(*p) == id);
+            on(*most).filter(|_| on(*least).is_none())
+        };
+        let found = self.data.iter().find_map(|(k, g)| Some((k.clone(), from(g)?)));
+        // A group counts on its old broker until it has moved, so one move a call.
+        if let Some((key, peer)) = found {
+            self.aim(&key, peer, *least, lives);
         }
         true
     }

@@ -33,8 +33,9 @@ pub(super) fn replay<D: Disk>(replay: &mut Replay<D>, names: &[String]) -> Resul
         };
         replay.wal.next_seq = replay.wal.next_seq.max(seq + 1);
         if seq < floor {
-            // Left from before the checkpoint; another use of it needs the right length.
-            adopt_spare(replay, seq, name)?;
+            // From before the checkpoint, which may not be synced yet. It is not used again: what
+            // it was last used for may be a sequence number that was lost and is given out anew.
+            replay.wal.garbage.push((0, vec![file_name(seq)]));
             continue;
         }
         let disk = &replay.wal.disk;
@@ -60,7 +61,7 @@ pub(super) fn replay<D: Disk>(replay: &mut Replay<D>, names: &[String]) -> Resul
             break;
         }
     }
-    if !chain.is_empty() {
+    if !names.is_empty() {
         replay.wal.dirs.push(DIR.to_owned());
     }
     remove_rest(replay, scanned);
@@ -202,14 +203,6 @@ fn scan(seq: u64, file: FileId, bytes: &Bytes) -> Scanned {
     }
     let begins = heads.get(&position(seq, 0)).copied();
     Scanned { file, len: bytes.len() as u64, heads, begins }
-}
-
-fn adopt_spare<D: Disk>(replay: &mut Replay<D>, seq: u64, name: &str) -> Result<(), OpenError> {
-    let disk = replay.wal.disk.clone();
-    let file = disk.open(&format!("{DIR}/{name}"), false)?;
-    let len = disk.len(file)?;
-    replay.wal.files.insert(seq, WalFile { file, len, end: 0 });
-    Ok(())
 }
 
 /// Files that do not belong to the log any more go, once it has grown beyond them.

@@ -121,7 +121,7 @@ fn a_damaged_segment_is_found_when_it_is_read() {
     assert!(shard.disk.flip(&path(".log"), 100));
     assert!(matches!(log.entry(2), Err(LogError::Corrupt { .. })));
     assert!(log.entry(3).is_ok());
-    assert!(shard.disk.flip(&path(".idx"), 85));
+    assert!(shard.disk.flip(&path(".idx"), 93));
     assert!(matches!(log.row(3), Err(LogError::Corrupt { .. })));
     let context = raft::GetEntriesContext::empty(false);
     let entries = raft::Storage::entries(log, 2, 9, None, context).unwrap();

@@ -101,8 +101,7 @@ impl Model {
     fn step(&mut self, step: &Step) {
         let now = self.now();
         match step {
-            Step::Append { len, noop: true } => {
-                let _ = len;
+            Step::Append { noop: true, .. } => {
                 self.append(noop(self.last() + 1, now.hard.term));
             }
             Step::Append { len, noop: false } => {
@@ -143,6 +142,22 @@ impl Model {
                 let applied = self.applied;
                 self.shard.log(id(0)).0.applied(applied);
             }
+            Step::Kill => {
+                self.shard.disk.kill();
+                self.reopen(self.written..self.written + 1);
+            }
+            Step::Crash(seed) => self.crash(*seed),
+            Step::Roll(_)
+            | Step::Start(_)
+            | Step::DropBefore
+            | Step::BeginCheckpoint
+            | Step::AdvanceCheckpoint => self.tidy(step, now),
+        }
+    }
+
+    /// The steps that keep a log short.
+    fn tidy(&mut self, step: &Step, now: Moment) {
+        match step {
             Step::Roll(len) => {
                 let state = vec![self.applied as u8; *len].into();
                 self.shard.log(id(0)).0.roll(state);
@@ -171,21 +186,26 @@ impl Model {
                     self.checkpoint = next.map(|job| (checkpoint, job));
                 }
             }
-            Step::Kill => {
-                self.shard.disk.kill();
-                self.reopen(self.written..self.written + 1);
-            }
-            Step::Crash(seed) => {
-                let mut state = *seed | 1;
-                self.shard.disk.crash(|| {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    state % 4 < seed % 5
-                });
-                self.reopen(self.synced..self.written + 1);
-            }
+            Step::Append { .. }
+            | Step::NewTerm { .. }
+            | Step::Sync
+            | Step::Write
+            | Step::Commit(_)
+            | Step::Apply
+            | Step::Kill
+            | Step::Crash(_) => unreachable!("no step that tidies"),
         }
+    }
+
+    fn crash(&mut self, seed: u64) {
+        let mut state = seed | 1;
+        self.shard.disk.crash(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % 4 < seed % 5
+        });
+        self.reopen(self.synced..self.written + 1);
     }
 
     /// The last entry that is synced and still the same.
@@ -211,8 +231,9 @@ impl Model {
                 && log.hard_state().commit >= moment.hard.commit
         });
         let Some(at) = at else {
-            let last: Vec<_> =
-                may_be.map(|i| (self.moments[i].entries.len() + 1, &self.moments[i].hard)).collect();
+            let last: Vec<_> = may_be
+                .map(|i| (self.moments[i].entries.len() + 1, &self.moments[i].hard))
+                .collect();
             panic!("{first}..={} {:?}, not one of {last:?}", log.last(), log.hard_state());
         };
         let mut moment = self.moments[at].clone();
@@ -250,7 +271,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_synced_is_lost(steps in steps()) {

@@ -1,0 +1,56 @@
+# make up    three brokers on this machine, from examples/three-brokers.yaml
+# make test  all checks and tests
+# make bench Apache Kafka and Chronik side by side
+# make sim   many random clusters in the simulator (SEEDS=..., default 200)
+
+MANIFEST ?= examples/three-brokers.yaml
+SEEDS ?= 200
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# $(call need,PROGRAM,DEBIAN PACKAGE): installs the package unless the program is there.
+define need
+	@command -v $(1) >/dev/null || { echo "== $(1) is missing: installing $(2)"; \
+	  command -v apt-get >/dev/null || { echo "please install $(1) yourself (Debian calls it $(2))"; exit 1; }; \
+	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq $(2) >/dev/null; } \
+	  || { echo "could not install $(2); run: apt-get install -y $(2)"; exit 1; }; }
+endef
+
+# $(call stage,NAME,COMMAND): says what runs, and how long it took.
+define stage
+	@echo "== $(1)"; start=$$(date +%s); $(2); code=$$?; \
+	  echo "== $(1): $$(( $$(date +%s) - start )) s, exit $$code"; exit $$code
+endef
+
+.PHONY: up test bench sim build-tools test-tools
+
+build-tools:
+	$(call need,cc,build-essential)
+	$(call need,protoc,protobuf-compiler)
+
+test-tools: build-tools
+	$(call need,java,default-jre-headless)
+	$(call need,mvn,maven)
+	$(call need,kcat,kcat)
+
+up: build-tools
+	$(call stage,build,cargo build --locked -p chronik-broker -p chronik-operator --bins)
+	@exec $(TARGET)/debug/chronik-operator run --platform local $(MANIFEST)
+
+test: test-tools
+	$(call stage,format,cargo fmt --all --check)
+	$(call stage,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings)
+	$(call stage,build,cargo test --workspace --locked --no-run)
+	$(call stage,tests of the crates,cargo test --workspace --locked --exclude chronik-e2e)
+	$(call stage,tidy and harness,cargo test -p chronik-e2e --locked --lib --test tidy --test seed)
+ifneq ($(wildcard e2e/sim/src/main.rs),)
+	$(call stage,simulator,cargo run --quiet -p chronik-sim --locked -- --seeds $(SEEDS))
+endif
+	$(call stage,clusters of processes,cargo test -p chronik-e2e --locked --test cluster -- --test-threads 1 --nocapture)
+
+bench: test-tools
+	$(call stage,build,cargo build --release --locked -p chronik-broker -p chronik-operator -p chronik-e2e --bins)
+	$(call stage,bench,$(TARGET)/release/chronik-bench $(BENCH))
+
+sim: build-tools
+	cargo run --release --quiet -p chronik-sim --locked -- --seeds $(SEEDS)

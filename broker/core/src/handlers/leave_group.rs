@@ -1,0 +1,13 @@
+//! LeaveGroup: members go. What becomes of it is the coordinator's.
+
+use kafka_protocol::messages::LeaveGroupRequest;
+
+use super::{Call, groups};
+use crate::coordinator::GroupRequest;
+use crate::core::Core;
+use crate::log::disk::Disk;
+
+pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: LeaveGroupRequest) {
+    let group = request.group_id.clone();
+    groups::ask(core, call, &group, GroupRequest::Leave(request));
+}

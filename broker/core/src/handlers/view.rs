@@ -1,0 +1,128 @@
+//! What clients are shown of brokers and partitions: who can be reached, who leads, who is in sync.
+//! Every answer that names brokers shows the same cluster.
+
+use kafka_protocol::messages as m;
+use kafka_protocol::protocol::StrBytes;
+
+use super::{text, wire_id};
+use crate::core::Core;
+use crate::error::KafkaError;
+use crate::ids::{BrokerId, PartitionId, PeerId};
+use crate::log::disk::Disk;
+use crate::meta::{Broker, State};
+
+/// A broker that clients can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    pub(super) id: m::BrokerId,
+    pub(super) host: StrBytes,
+    pub(super) port: i32,
+    pub(super) rack: Option<StrBytes>,
+}
+
+/// Where a broker is reached, whether or not it has a session.
+pub(super) fn endpoint(broker: &Broker) -> Option<Endpoint> {
+    let (host, port) = broker.kafka_host_port()?;
+    Some(Endpoint {
+        id: wire_id(broker.id()),
+        host: text(host),
+        port: i32::from(port),
+        rack: broker.registration.rack.clone().map(text),
+    })
+}
+
+/// Whether clients are told of a broker.
+pub(super) fn is_live(state: &State, id: BrokerId) -> bool {
+    state.broker(id).is_some_and(|broker| !broker.fenced)
+}
+
+/// The brokers that clients are told of.
+pub(super) fn live(state: &State) -> impl Iterator<Item = Endpoint> + '_ {
+    state.brokers().filter(|broker| !broker.fenced).filter_map(endpoint)
+}
+
+/// The broker that clients send changes of the cluster to. Every broker takes them; the leader of
+/// `__meta` is the shortest way.
+pub(super) fn controller<D: Disk>(core: &Core<D>) -> m::BrokerId {
+    let leader = core.leader_of(PartitionId::META).map(|leader| leader.broker);
+    let known = leader.filter(|id| is_live(&core.meta, *id));
+    match known {
+        Some(id) => wire_id(id),
+        None => live(&core.meta).next().map_or(m::BrokerId(-1), |broker| broker.id),
+    }
+}
+
+/// A partition as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PartitionView {
+    pub(super) error: Option<KafkaError>,
+    pub(super) index: i32,
+    pub(super) leader: m::BrokerId,
+    pub(super) leader_epoch: i32,
+    pub(super) replicas: Vec<m::BrokerId>,
+    pub(super) in_sync: Vec<m::BrokerId>,
+    pub(super) offline: Vec<m::BrokerId>,
+}
+
+/// What clients see of a partition; none if there is no such partition.
+///
+/// Replicas are those that should be, in their order, then those that are still voters. In sync are
+/// voters with a session: every one of them can be elected.
+pub(super) fn partition<D: Disk>(core: &Core<D>, id: PartitionId) -> Option<PartitionView> {
+    let state = &core.meta;
+    let partition = state.partition(id)?;
+    let mut replicas: Vec<BrokerId> = partition.target_brokers().collect();
+    for voter in partition.voters.iter().map(|peer| peer.broker()) {
+        if !replicas.contains(&voter) {
+            replicas.push(voter);
+        }
+    }
+    let is_voter =
+        |id: BrokerId| partition.voters.iter().copied().map(PeerId::broker).any(|v| v == id);
+    let all = |keep: &dyn Fn(BrokerId) -> bool| {
+        replicas.iter().copied().filter(|id| keep(*id)).map(wire_id).collect::<Vec<_>>()
+    };
+    let leader = core.leader_of(id);
+    let reachable = leader.filter(|leader| is_live(state, leader.broker));
+    Some(PartitionView {
+        error: reachable.is_none().then_some(KafkaError::LeaderNotAvailable),
+        index: i32::try_from(id.partition).unwrap_or(i32::MAX),
+        leader: reachable.map_or(m::BrokerId(-1), |leader| wire_id(leader.broker)),
+        leader_epoch: leader.map_or(-1, |leader| leader.epoch()),
+        in_sync: all(&|id| is_voter(id) && is_live(state, id)),
+        offline: all(&|id| !is_live(state, id)),
+        replicas: all(&|_| true),
+    })
+}
+
+/// The partition of this number of a topic that is known by name.
+pub(super) fn find_partition(
+    state: &State,
+    topic: &str,
+    index: i32,
+) -> Result<PartitionId, KafkaError> {
+    let topic = state.topic_by_name(topic).ok_or(KafkaError::UnknownTopicOrPartition)?;
+    match u32::try_from(index) {
+        Ok(index) if index < topic.partitions => Ok(PartitionId::new(topic.id, index)),
+        Ok(_) | Err(_) => Err(KafkaError::UnknownTopicOrPartition),
+    }
+}
+
+/// That this broker leads a partition, in the epoch that the client believes in (`-1`: any).
+pub(super) fn check_leads<D: Disk>(
+    core: &Core<D>,
+    id: PartitionId,
+    believed_epoch: i32,
+) -> Result<(), KafkaError> {
+    let Some(replica) = core.replicas.get(&id) else {
+        return Err(KafkaError::NotLeaderOrFollower);
+    };
+    let epoch = crate::core::epoch(replica.group.term());
+    if believed_epoch >= 0 && believed_epoch < epoch {
+        return Err(KafkaError::FencedLeaderEpoch);
+    }
+    if believed_epoch > epoch {
+        return Err(KafkaError::UnknownLeaderEpoch);
+    }
+    if replica.group.leads() { Ok(()) } else { Err(KafkaError::NotLeaderOrFollower) }
+}

@@ -1,0 +1,5 @@
+//! Kafka clients: accepting, reading requests, sending answers in the order of the requests.
+
+pub mod connection;
+pub mod listener;
+pub mod outbox;

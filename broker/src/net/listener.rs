@@ -1,0 +1,190 @@
+//! Accepts client connections and knows those that are open.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chronik_core::core::input::{ConnId, Input, Token};
+use chronik_core::log::disk::FileId;
+use chronik_core::wire::Response;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::connection;
+use super::outbox::{Answer, Outbox, Room};
+use crate::metrics::Metrics;
+use crate::node::handle::Handle;
+
+/// What clients may do.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// Bytes of one request.
+    pub request_bytes_max: usize,
+    /// A connection without any request for this long is closed.
+    pub idle: Duration,
+    /// What may be outstanding on one connection.
+    pub room: Room,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 10_000,
+            request_bytes_max: 100 << 20,
+            idle: Duration::from_secs(600),
+            room: Room::default(),
+        }
+    }
+}
+
+/// All open client connections. Lives on the node's thread.
+#[derive(Debug)]
+pub struct Clients {
+    pub(super) node: Handle,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) limits: Limits,
+    pub(super) malformed_log: LogLimit,
+    refused_log: LogLimit,
+    last_id: Cell<u64>,
+    open: RefCell<BTreeMap<ConnId, Rc<Outbox>>>,
+}
+
+impl Clients {
+    /// No connections yet; requests go to `node`.
+    #[must_use]
+    pub fn new(node: Handle, metrics: Arc<Metrics>, limits: Limits) -> Rc<Clients> {
+        Rc::new(Clients {
+            node,
+            metrics,
+            limits,
+            malformed_log: LogLimit::default(),
+            refused_log: LogLimit::default(),
+            last_id: Cell::new(0),
+            open: RefCell::default(),
+        })
+    }
+
+    /// Answers a request with a response, or with nothing. `files` finds open files.
+    pub fn reply(
+        &self,
+        token: Token,
+        response: Option<Response>,
+        files: impl Fn(FileId) -> Option<Arc<File>>,
+    ) {
+        // Looked up first: a client that is gone needs nothing encoded.
+        let Some(outbox) = self.outbox(token.conn) else { return };
+        let answer = match response {
+            Some(response) => self.encode(response, files),
+            None => Answer::Nothing,
+        };
+        outbox.answer(token.seq, answer);
+    }
+
+    /// Ends a connection instead of answering a request, once earlier answers have left.
+    pub fn close(&self, token: Token) {
+        if let Some(outbox) = self.outbox(token.conn) {
+            outbox.answer(token.seq, Answer::Close);
+        }
+    }
+
+    /// Whether all answers that there are have left.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.open.borrow().values().all(|outbox| outbox.is_idle())
+    }
+
+    /// The response as an answer; one that cannot be sent ends the connection.
+    pub(super) fn encode(
+        &self,
+        response: Response,
+        files: impl Fn(FileId) -> Option<Arc<File>>,
+    ) -> Answer {
+        match connection::encode(response, files) {
+            Ok(pieces) => Answer::Send(pieces),
+            Err(error) => {
+                self.metrics.unanswerable.inc();
+                tracing::error!(%error, "closing a client connection: its answer cannot be sent");
+                Answer::Close
+            }
+        }
+    }
+
+    fn outbox(&self, conn: ConnId) -> Option<Rc<Outbox>> {
+        self.open.borrow().get(&conn).map(Rc::clone)
+    }
+
+    /// Accepts connections for as long as it is polled. Within a `LocalSet`.
+    pub async fn accept(self: Rc<Clients>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((socket, from)) => self.welcome(socket, &from.ip().to_string()),
+                Err(error) => {
+                    // Out of file descriptors, or the client went at once: neither ends the broker.
+                    tracing::warn!(%error, "accepting a client connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn welcome(self: &Rc<Clients>, socket: TcpStream, host: &str) {
+        let open = self.open.borrow().len();
+        if open >= self.limits.connections_max {
+            self.metrics.connections_refused.inc();
+            if let Some(others) = self.refused_log.admit() {
+                tracing::warn!(
+                    host,
+                    open,
+                    others_since_last_line = others,
+                    "refusing a client connection: as many as allowed are open"
+                );
+            }
+            return;
+        }
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a client connection ended before it began");
+            return;
+        }
+        let id = ConnId(self.last_id.get() + 1);
+        self.last_id.set(id.0);
+        let outbox = Rc::new(Outbox::new(self.limits.room));
+        self.open.borrow_mut().insert(id, Rc::clone(&outbox));
+        self.metrics.connections.inc();
+        self.metrics.connections_accepted.inc();
+        let (clients, host) = (Rc::clone(self), host.into());
+        tokio::task::spawn_local(async move {
+            connection::serve(&clients, id, host, &socket, &outbox).await;
+            clients.open.borrow_mut().remove(&id);
+            clients.metrics.connections.dec();
+            clients.node.input(Input::Disconnected(id));
+        });
+    }
+}
+
+/// One log line a second for something that strangers can cause.
+#[derive(Debug, Default)]
+pub struct LogLimit {
+    last: Cell<Option<Instant>>,
+    suppressed: Cell<u64>,
+}
+
+impl LogLimit {
+    /// Whether to write a line now, and how many were suppressed since the last.
+    pub fn admit(&self) -> Option<u64> {
+        let now = Instant::now();
+        match self.last.get() {
+            Some(last) if now.duration_since(last) < Duration::from_secs(1) => {
+                self.suppressed.set(self.suppressed.get() + 1);
+                None
+            }
+            Some(_) | None => {
+                self.last.set(Some(now));
+                Some(self.suppressed.replace(0))
+            }
+        }
+    }
+}

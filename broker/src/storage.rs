@@ -1,0 +1,5 @@
+//! The data directory: its layout and lock, files as the core's `Disk`, and the threads that sync.
+
+pub mod layout;
+pub mod os_disk;
+pub mod syncer;

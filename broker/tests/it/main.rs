@@ -1,0 +1,11 @@
+//! The shell on real sockets and files, with a scripted core in place of the real one.
+#![allow(clippy::unwrap_used, reason = "these are tests; clippy looks for `#[test]` only")]
+
+mod clients;
+mod disk;
+mod fake_core;
+mod http;
+mod layout;
+mod peers;
+mod process;
+mod syncer;

@@ -1,0 +1,103 @@
+//! The admin and peer services as a caller sees them, blocking: tests play the operator.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use chronik_raft_bridge::decode_conf_state;
+use tonic::transport::{Channel, Endpoint};
+
+/// Generated from broker/proto/admin.proto.
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unused_qualifications,
+    clippy::all,
+    clippy::too_many_lines,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+pub mod proto {
+    tonic::include_proto!("chronik.admin.v1");
+}
+
+/// Generated from broker/proto/peer.proto.
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unused_qualifications,
+    clippy::all,
+    clippy::too_many_lines,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+pub mod peer {
+    tonic::include_proto!("chronik.peer.v1");
+}
+
+use proto::admin_client::AdminClient;
+use proto::{DescribeRequest, DescribeResponse, Group};
+
+/// No call takes longer: an unreachable broker is an answer too.
+const CALL: Duration = Duration::from_secs(5);
+
+/// Runs one call to its end on a runtime of its own.
+fn block_on<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(call)
+}
+
+async fn channel(address: &str) -> Result<Channel> {
+    let endpoint = Endpoint::new(format!("http://{address}"))?.connect_timeout(CALL).timeout(CALL);
+    endpoint.connect().await.with_context(|| format!("cannot reach {address}"))
+}
+
+/// What the broker whose peer port is `address` says of itself and sees.
+pub fn describe(address: &str) -> Result<DescribeResponse> {
+    block_on(async {
+        let mut client = AdminClient::new(channel(address).await?);
+        Ok(client.describe(DescribeRequest { detail: true }).await?.into_inner())
+    })
+}
+
+/// Hands the leadership of a group over, to whom its leader likes.
+pub fn transfer_leadership(address: &str, topic: &str, partition: u32) -> Result<()> {
+    let request = proto::TransferLeadershipRequest { topic: topic.to_owned(), partition, to: 0 };
+    block_on(async {
+        AdminClient::new(channel(address).await?).transfer_leadership(request).await?;
+        Ok(())
+    })
+}
+
+/// One raft message through the unary `Step` call; its error text is an error here.
+pub fn step(address: &str, topic: &str, partition: u32, message: Vec<u8>) -> Result<()> {
+    let request = peer::RaftMessage { topic: topic.to_owned(), partition, message };
+    block_on(async {
+        let mut client = peer::peer_client::PeerClient::new(channel(address).await?);
+        let answer = client.step(request).await?.into_inner();
+        if !answer.success {
+            bail!("{}", answer.error);
+        }
+        Ok(())
+    })
+}
+
+/// A group's members as raft has them: voters, learners, and whether it is between two sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// Peers that vote.
+    pub voters: Vec<u64>,
+    /// Peers that do not.
+    pub learners: Vec<u64>,
+    /// In a joint state.
+    pub is_joint: bool,
+}
+
+/// Reads the members out of a described group.
+pub fn members(group: &Group) -> Result<Members> {
+    let state = decode_conf_state(&Bytes::from(group.conf_state.clone()))?;
+    Ok(Members {
+        is_joint: !state.voters_outgoing.is_empty(),
+        voters: state.voters,
+        learners: state.learners,
+    })
+}

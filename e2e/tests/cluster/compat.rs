@@ -1,0 +1,107 @@
+//! The test suites of other projects, run against a cluster of ours: rdkafka's and rskafka's.
+//!
+//! Their sources are in the registry, unpacked by cargo when it fetched our own dependencies. They
+//! are copied to `target/compat` and built there, each as a workspace of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use chronik_e2e::workspace;
+
+use crate::scenario;
+use crate::target::Target;
+
+#[test]
+fn suites_of_other_projects() {
+    scenario::run(
+        "compat",
+        &[("rdkafka 0.39's own tests", rdkafka), ("rskafka 0.6's own tests", rskafka)],
+    );
+}
+
+/// Tests of theirs that cannot pass yet, each with its reason.
+const RDKAFKA_LEFT_OUT: &[(&str, &str)] = &[
+    ("test_transaction_abort", "transactions are not there yet"),
+    ("test_transaction_commit", "transactions are not there yet"),
+];
+const RSKAFKA_LEFT_OUT: &[(&str, &str)] = &[];
+
+fn rdkafka(target: &Target) -> Result<()> {
+    let address = target.addresses.first().context("a target has an address")?;
+    suite("rdkafka", "0.39.0", RDKAFKA_LEFT_OUT, &[("KAFKA_HOST", address)])
+}
+
+fn rskafka(target: &Target) -> Result<()> {
+    let bootstrap = target.bootstrap();
+    suite(
+        "rskafka",
+        "0.6.0",
+        RSKAFKA_LEFT_OUT,
+        &[("TEST_INTEGRATION", "1"), ("TEST_BROKER_IMPL", "kafka"), ("KAFKA_CONNECT", &bootstrap)],
+    )
+}
+
+/// Copies a crate, builds its tests and runs them one by one.
+fn suite(
+    name: &str,
+    version: &str,
+    left_out: &[(&str, &str)],
+    environment: &[(&str, &str)],
+) -> Result<()> {
+    let dir = workspace::target().join("compat").join(format!("{name}-{version}"));
+    if !dir.exists() {
+        copy(&source(name, version)?, &dir)?;
+        // Not a member of the workspace that it lies in.
+        let manifest = dir.join("Cargo.toml");
+        let text = std::fs::read_to_string(&manifest)?;
+        std::fs::write(&manifest, format!("{text}\n[workspace]\n"))?;
+    }
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(&dir).args(["test", "--quiet", "--no-fail-fast", "--tests"]);
+    command.env("CARGO_TARGET_DIR", workspace::target().join("compat/build"));
+    command.args(["--", "--test-threads", "1"]);
+    for (test, reason) in left_out {
+        println!("    LEFT OUT: {name}: {test}: {reason}");
+        command.args(["--skip", test]);
+    }
+    command.envs(environment.iter().copied());
+    let output = command.output().context("cannot run cargo")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in text.lines().filter(|line| line.starts_with("test result:")) {
+        println!("    {name}: {line}");
+    }
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{name}'s tests failed:\n{text}\n{errors}");
+    }
+    Ok(())
+}
+
+/// Where cargo has unpacked a crate.
+fn source(name: &str, version: &str) -> Result<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let registries = home.context("no CARGO_HOME and no HOME")?.join("registry/src");
+    for registry in std::fs::read_dir(&registries)? {
+        let found = registry?.path().join(format!("{name}-{version}"));
+        if found.join("tests").is_dir() {
+            return Ok(found);
+        }
+    }
+    bail!("cargo has not unpacked {name} {version} below {}", registries.display())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().context("an entry has a name")?);
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else {
+            std::fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
+}
