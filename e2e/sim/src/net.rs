@@ -40,11 +40,6 @@ impl Net {
     fn is_open(&self, id: StreamId) -> bool {
         self.streams.get(&(id.from, id.to)).is_some_and(|s| s.open && s.number == id.number)
     }
-
-    /// Whether all links are whole.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.cut.is_empty()
-    }
 }
 
 impl World {

@@ -83,7 +83,7 @@ impl<D: Disk> Core<D> {
 
     /// Replicas taken offline, and why.
     pub fn offline_replicas(&self) -> impl Iterator<Item = (PartitionId, PeerId, &str)> {
-        self.offline.iter().map(|(id, (peer, why))| (*id, *peer, why.as_str()))
+        self.offline.iter().map(|(id, offline)| (*id, offline.peer, offline.reason.as_str()))
     }
 
     /// This node's image of the cluster, and the index of `__meta` that it is at.
