@@ -154,7 +154,8 @@ impl<D: Disk> Core<D> {
         let timeout = self.config.limits.session_timeout;
         let now = self.now.mono;
         self.meta.brokers().find_map(|broker| {
-            let heard = self.peers.heard(broker.id()).unwrap_or_default();
+            let directory = broker.registration.directory;
+            let heard = self.peers.heard(broker.id(), directory).unwrap_or_default();
             let since = if broker.id() == self.me() {
                 now
             } else {
@@ -163,7 +164,7 @@ impl<D: Disk> Core<D> {
             let silent = now.since(since) >= timeout || since == Micros(0);
             (silent != broker.fenced).then(|| Command::SetFenced {
                 broker: broker.id(),
-                directory: broker.registration.directory,
+                directory,
                 fenced: silent,
             })
         })
