@@ -1,5 +1,7 @@
 //! Whole cores over disks in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test's world is test code too")]
+
 mod apis;
 mod cluster;
 mod groups;
