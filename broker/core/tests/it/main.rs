@@ -7,4 +7,5 @@ mod cluster;
 mod groups;
 mod kafka;
 mod membership;
+mod offsets;
 mod topics;
