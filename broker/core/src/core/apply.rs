@@ -40,7 +40,7 @@ pub(super) enum ApplyError {
 
 impl<D: Disk> Core<D> {
     pub(super) fn apply(&mut self, id: PartitionId, driven: Driven) {
-        let Driven { installed, committed } = driven;
+        let Driven { installed, committed, appended: _ } = driven;
         if let Some(image) = installed {
             if let Err(error) = self.install(id, &image) {
                 return self.take_offline(id, format!("snapshot: {}", with_causes(&error)));
@@ -212,6 +212,7 @@ impl<D: Disk> Core<D> {
         replica.seen_commit = replica.seen_commit.max(committed);
         if won {
             replica.leading = leads;
+            replica.received.clear();
         } else if lost {
             replica.leading = None;
         }

@@ -11,7 +11,7 @@ use super::producers::{Appended, Check, ProducerBatch};
 use crate::core::input::Token;
 use crate::core::{AppendWaiter, Core, Leader, Machine};
 use crate::error::KafkaError;
-use crate::ids::{Index, Micros, Offset, PartitionId, Term};
+use crate::ids::{Index, Micros, Offset, Term};
 use crate::log::disk::Disk;
 use crate::meta::configs::TimestampType;
 use crate::raft::group::NotProposed;
