@@ -54,21 +54,16 @@ impl<D: Disk> Core<D> {
         }
     }
 
+    /// A leader's snapshot: its state takes the place of this replica's.
     fn install(&mut self, id: PartitionId, image: &Image) -> Result<(), ApplyError> {
-        let Some(replica) = self.replicas.get_mut(&id) else { return Ok(()) };
-        match &mut replica.machine {
-            Machine::Meta => {
-                self.restore_meta(image.index, image.state.clone())?;
-                self.reconcile_all();
-            }
-            Machine::Groups(coordinator) => {
-                let effects = coordinator.restore(image.state.clone())?;
-                self.carry_out(id, effects);
-            }
-            Machine::Records(partition) => {
-                partition.producers = Producers::decode(image.state.clone())?;
-                partition.in_flight.clear();
-            }
+        if id == PartitionId::META {
+            self.restore_meta(image.index, image.state.clone())?;
+            self.reconcile_all();
+            return Ok(());
+        }
+        let machine = self.machine_from(id, image.state.clone())?;
+        if let Some(replica) = self.replicas.get_mut(&id) {
+            replica.machine = machine;
         }
         Ok(())
     }
