@@ -30,16 +30,16 @@ mod shutdown;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use config::{Config, Limits};
 use config::TICK;
+pub use config::{Config, Limits};
 use input::{Hello, Input, Token};
 use node::NodeRecord;
 use output::Output;
 pub(crate) use parked::Parked;
 use peers::Peers;
-use replica::Offline;
-pub(crate) use proposals::ProposeError;
 use proposals::Proposals;
+pub(crate) use proposals::ProposeError;
+use replica::Offline;
 pub(crate) use replica::{AppendWaiter, Leader, Machine, Replica, epoch};
 use round::Syncs;
 

@@ -41,10 +41,10 @@ pub(super) enum ApplyError {
 impl<D: Disk> Core<D> {
     pub(super) fn apply(&mut self, id: PartitionId, driven: Driven) {
         let Driven { installed, committed, appended: _ } = driven;
-        if let Some(image) = installed {
-            if let Err(error) = self.install(id, &image) {
-                return self.take_offline(id, format!("snapshot: {}", with_causes(&error)));
-            }
+        if let Some(image) = installed
+            && let Err(error) = self.install(id, &image)
+        {
+            return self.take_offline(id, format!("snapshot: {}", with_causes(&error)));
         }
         for entry in committed {
             if let Err(error) = self.apply_one(id, &entry) {
@@ -69,11 +69,7 @@ impl<D: Disk> Core<D> {
     }
 
     /// The image as of `index`, from a checkpoint or a leader's snapshot.
-    pub(super) fn restore_meta(
-        &mut self,
-        index: u64,
-        state: Bytes,
-    ) -> Result<(), CodecError> {
+    pub(super) fn restore_meta(&mut self, index: u64, state: Bytes) -> Result<(), CodecError> {
         self.meta = if state.is_empty() { State::new() } else { State::decode(state)? };
         self.meta_applied = index;
         Ok(())
@@ -101,7 +97,10 @@ impl<D: Disk> Core<D> {
             (Descriptor::Noop | Descriptor::ConfChange, Machine::Meta) => {
                 self.meta_applied = self.meta_applied.max(entry.index);
             }
-            (Descriptor::Noop | Descriptor::ConfChange, Machine::Groups(_) | Machine::Records(_)) => {}
+            (
+                Descriptor::Noop | Descriptor::ConfChange,
+                Machine::Groups(_) | Machine::Records(_),
+            ) => {}
         }
         if let Some(conf) = &entry.conf {
             self.report_due = true;
@@ -188,7 +187,8 @@ impl<D: Disk> Core<D> {
         }
         let producers =
             if state.is_empty() { Producers::default() } else { Producers::decode(state)? };
-        let topic = self.meta.topic(id.topic).ok_or(CodecError::Unknown { what: "topic", value: 0 })?;
+        let topic =
+            self.meta.topic(id.topic).ok_or(CodecError::Unknown { what: "topic", value: 0 })?;
         Ok(Machine::Records(Box::new(Partition {
             producers,
             in_flight: InFlight::default(),

@@ -218,4 +218,3 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, DriveError>) -> Result<T, String> 
             .unwrap_or_else(|| "a panic without words".to_owned())),
     }
 }
-

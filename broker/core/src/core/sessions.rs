@@ -80,9 +80,7 @@ impl<D: Disk> Core<D> {
         let message = match &self.node.membership {
             _ if self.node.retired => return,
             Some(_) => PeerMessage::Alive,
-            None => {
-                PeerMessage::Register(Command::RegisterBroker(self.registration()).encode())
-            }
+            None => PeerMessage::Register(Command::RegisterBroker(self.registration()).encode()),
         };
         let peers: Vec<BrokerId> = self.peers.reachable().collect();
         for peer in peers {

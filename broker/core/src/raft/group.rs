@@ -294,7 +294,7 @@ impl<D: Disk> Group<D> {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.raw.raft.id;
-        message.entries = vec![entry].into();
+        message.entries = vec![entry];
         let base_offset = self.next_offset;
         let result = self.raw.raft.step(message);
         self.retime();
@@ -450,10 +450,7 @@ impl<D: Disk> Group<D> {
     /// After the log has taken what was proposed, it knows the next offset.
     pub(super) fn settle(&mut self, committed_bytes: usize) {
         self.next_offset = self.log().log_end();
-        self.uncommitted_bytes = if self.leads() {
-            self.uncommitted_bytes.saturating_sub(committed_bytes)
-        } else {
-            0
-        };
+        self.uncommitted_bytes =
+            if self.leads() { self.uncommitted_bytes.saturating_sub(committed_bytes) } else { 0 };
     }
 }

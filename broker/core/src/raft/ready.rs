@@ -136,7 +136,11 @@ impl<D: Disk> Group<D> {
             later = std::mem::take(&mut messages);
         }
         self.send(messages, outbox)?;
-        self.persist_later(Persisting { number, round, messages: later, snapshot }, must_sync, outbox)?;
+        self.persist_later(
+            Persisting { number, round, messages: later, snapshot },
+            must_sync,
+            outbox,
+        )?;
         for entry in committed {
             self.commit(wal, &entry, driven)?;
         }
