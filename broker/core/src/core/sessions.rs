@@ -79,8 +79,12 @@ impl<D: Disk> Core<D> {
         self.said_alive = self.now.mono;
         let message = match &self.node.membership {
             _ if self.node.retired => return,
-            Some(_) => PeerMessage::Alive,
-            None => PeerMessage::Register(Command::RegisterBroker(self.registration()).encode()),
+            // A member that hears of no leader may have been removed while it was down: whoever
+            // answers knows.
+            Some(_) if self.hears_leader() => PeerMessage::Alive,
+            Some(_) | None => {
+                PeerMessage::Register(Command::RegisterBroker(self.registration()).encode())
+            }
         };
         let peers: Vec<BrokerId> = self.peers.reachable().collect();
         for peer in peers {
@@ -88,6 +92,11 @@ impl<D: Disk> Core<D> {
         }
         self.keep_registration();
         self.replace_damaged();
+    }
+
+    fn hears_leader(&self) -> bool {
+        let meta = self.replicas.get(&PartitionId::META);
+        meta.is_some_and(|replica| replica.group.leader().is_some())
     }
 
     /// A member whose address, software or boot number is not what the cluster knows says so.
