@@ -22,6 +22,7 @@ mod parked;
 mod peers;
 mod proposals;
 mod reconcile;
+mod relaxed;
 mod replica;
 mod reports;
 mod round;
@@ -30,16 +31,16 @@ mod shutdown;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use config::{Config, Limits};
 use config::TICK;
+pub use config::{Config, Limits};
 use input::{Hello, Input, Token};
 use node::NodeRecord;
 use output::Output;
 pub(crate) use parked::Parked;
 use peers::Peers;
-use replica::Offline;
-pub(crate) use proposals::ProposeError;
 use proposals::Proposals;
+pub(crate) use proposals::ProposeError;
+use replica::Offline;
 pub(crate) use replica::{AppendWaiter, Leader, Machine, Replica, epoch};
 use round::Syncs;
 
@@ -72,6 +73,8 @@ pub struct Core<D: Disk> {
     dormant: BTreeMap<PartitionId, GroupLog<D>>,
     offline: BTreeMap<PartitionId, Offline<D>>,
     dirty: BTreeSet<PartitionId>,
+    /// Groups of relaxed topics with entries in this round.
+    relaxed: BTreeSet<PartitionId>,
     syncs: Syncs,
     outbox: Outbox,
     peers: Peers,
@@ -143,6 +146,7 @@ impl<D: Disk> Core<D> {
             dormant: found.groups,
             offline: offline.collect(),
             dirty: BTreeSet::new(),
+            relaxed: BTreeSet::new(),
             syncs: Syncs::default(),
             outbox: Outbox::default(),
             parked: Parked::default(),

@@ -40,11 +40,11 @@ pub(super) enum ApplyError {
 
 impl<D: Disk> Core<D> {
     pub(super) fn apply(&mut self, id: PartitionId, driven: Driven) {
-        let Driven { installed, committed } = driven;
-        if let Some(image) = installed {
-            if let Err(error) = self.install(id, &image) {
-                return self.take_offline(id, format!("snapshot: {}", with_causes(&error)));
-            }
+        let Driven { installed, committed, appended: _ } = driven;
+        if let Some(image) = installed
+            && let Err(error) = self.install(id, &image)
+        {
+            return self.take_offline(id, format!("snapshot: {}", with_causes(&error)));
         }
         for entry in committed {
             if let Err(error) = self.apply_one(id, &entry) {
@@ -54,31 +54,22 @@ impl<D: Disk> Core<D> {
         }
     }
 
+    /// A leader's snapshot: its state takes the place of this replica's.
     fn install(&mut self, id: PartitionId, image: &Image) -> Result<(), ApplyError> {
-        let Some(replica) = self.replicas.get_mut(&id) else { return Ok(()) };
-        match &mut replica.machine {
-            Machine::Meta => {
-                self.restore_meta(image.index, image.state.clone())?;
-                self.reconcile_all();
-            }
-            Machine::Groups(coordinator) => {
-                let effects = coordinator.restore(image.state.clone())?;
-                self.carry_out(id, effects);
-            }
-            Machine::Records(partition) => {
-                partition.producers = Producers::decode(image.state.clone())?;
-                partition.in_flight.clear();
-            }
+        if id == PartitionId::META {
+            self.restore_meta(image.index, image.state.clone())?;
+            self.reconcile_all();
+            return Ok(());
+        }
+        let machine = self.machine_from(id, image.state.clone())?;
+        if let Some(replica) = self.replicas.get_mut(&id) {
+            replica.machine = machine;
         }
         Ok(())
     }
 
     /// The image as of `index`, from a checkpoint or a leader's snapshot.
-    pub(super) fn restore_meta(
-        &mut self,
-        index: u64,
-        state: Bytes,
-    ) -> Result<(), CodecError> {
+    pub(super) fn restore_meta(&mut self, index: u64, state: Bytes) -> Result<(), CodecError> {
         self.meta = if state.is_empty() { State::new() } else { State::decode(state)? };
         self.meta_applied = index;
         Ok(())
@@ -106,7 +97,10 @@ impl<D: Disk> Core<D> {
             (Descriptor::Noop | Descriptor::ConfChange, Machine::Meta) => {
                 self.meta_applied = self.meta_applied.max(entry.index);
             }
-            (Descriptor::Noop | Descriptor::ConfChange, Machine::Groups(_) | Machine::Records(_)) => {}
+            (
+                Descriptor::Noop | Descriptor::ConfChange,
+                Machine::Groups(_) | Machine::Records(_),
+            ) => {}
         }
         if let Some(conf) = &entry.conf {
             self.report_due = true;
@@ -193,7 +187,8 @@ impl<D: Disk> Core<D> {
         }
         let producers =
             if state.is_empty() { Producers::default() } else { Producers::decode(state)? };
-        let topic = self.meta.topic(id.topic).ok_or(CodecError::Unknown { what: "topic", value: 0 })?;
+        let topic =
+            self.meta.topic(id.topic).ok_or(CodecError::Unknown { what: "topic", value: 0 })?;
         Ok(Machine::Records(Box::new(Partition {
             producers,
             in_flight: InFlight::default(),
@@ -212,6 +207,7 @@ impl<D: Disk> Core<D> {
         replica.seen_commit = replica.seen_commit.max(committed);
         if won {
             replica.leading = leads;
+            replica.received.clear();
         } else if lost {
             replica.leading = None;
         }

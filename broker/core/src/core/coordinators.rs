@@ -18,7 +18,7 @@ impl<D: Disk> Core<D> {
                     crate::handlers::groups::reply(self, token, response);
                 }
                 Effect::Propose(record) => {
-                    if !self.propose_record(id, record.clone()) {
+                    if !self.propose_record(id, &record) {
                         effects.extend(self.record_dropped(id, record));
                     }
                 }
@@ -26,10 +26,10 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    fn propose_record(&mut self, id: PartitionId, record: Bytes) -> bool {
+    fn propose_record(&mut self, id: PartitionId, record: &Bytes) -> bool {
         let now = self.now.wall_ms;
         let Some(replica) = self.replicas.get_mut(&id) else { return false };
-        let (info, batch) = crate::partition::internal_batch(now, &record);
+        let (info, batch) = crate::partition::internal_batch(now, record);
         let taken = replica.group.propose_batch(info, batch).is_ok();
         self.dirty.insert(id);
         taken

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Core;
-use crate::admin::{
-    BrokerDescription, Description, GroupDescription, MetaDescription, NodeState,
-};
+use crate::admin::{BrokerDescription, Description, GroupDescription, MetaDescription, NodeState};
 use crate::ids::{BrokerId, PartitionId};
 use crate::log::disk::Disk;
 

@@ -71,7 +71,10 @@ impl<D: Disk> Core<D> {
             return Err(AdminError::Invalid("a cluster needs an id and a broker".to_owned()));
         }
         match self.cluster_id() {
-            Some(ours) if ours == cluster_id => return Ok(AdminResponse::Done),
+            Some(ours) if ours == cluster_id => {
+                self.wanted_at_birth(brokers);
+                return Ok(AdminResponse::Done);
+            }
             Some(ours) => {
                 let why = format!("this broker belongs to cluster {ours:?}, not {cluster_id:?}");
                 return Err(AdminError::Refused(why));
@@ -82,6 +85,15 @@ impl<D: Disk> Core<D> {
         let meta_peer = PeerId::new(1, self.me());
         self.join(Membership { cluster_id, meta_peer, born_with: Some(brokers) });
         Ok(AdminResponse::Done)
+    }
+
+    /// The cluster was to be smaller after all: it opens with what it has, if that is enough.
+    fn wanted_at_birth(&mut self, brokers: u32) {
+        let voters = self.meta.partition(PartitionId::META).map_or(0, |meta| meta.voters.len());
+        let wanted = crate::meta::State::meta_voters_of(brokers) as usize;
+        if self.meta.cluster_id().is_some() && !self.meta.open() && voters >= wanted {
+            self.propose_meta(&Command::Open, |_, _| {});
+        }
     }
 
     fn change_membership(

@@ -117,12 +117,12 @@ impl<D: Disk> Core<D> {
 
     fn settle_append(&mut self, waiter: AppendWaiter, result: Result<i64, KafkaError>) {
         let Some(produce) = self.parked.produces.get_mut(&waiter.produce) else { return };
-        if produce.settle(waiter.slot, result) {
-            if let Some(produce) = self.parked.take_produce(waiter.produce) {
-                let token = produce.token;
-                let response = produce.answer();
-                self.reply(token, response);
-            }
+        if produce.settle(waiter.slot, result)
+            && let Some(produce) = self.parked.take_produce(waiter.produce)
+        {
+            let token = produce.token;
+            let response = produce.answer();
+            self.reply(token, response);
         }
     }
 

@@ -29,6 +29,8 @@ struct Peer {
     address: String,
     reachable: bool,
     heard: Option<Micros>,
+    /// The directory that was heard of.
+    directory: Option<Uuid>,
     /// What it said when it opened its stream to us.
     hello: Option<Hello>,
 }
@@ -40,9 +42,11 @@ impl Peers {
         Peers { me, table, shown: None }
     }
 
-    /// When a broker was last heard of.
-    pub(super) fn heard(&self, broker: BrokerId) -> Option<Micros> {
-        self.table.get(&broker)?.heard
+    /// When a broker was last heard of, in its life with this directory: another directory under
+    /// its id must not keep the old one's session alive.
+    pub(super) fn heard(&self, broker: BrokerId, directory: Uuid) -> Option<Micros> {
+        let peer = self.table.get(&broker)?;
+        peer.heard.filter(|_| peer.directory == Some(directory))
     }
 
     /// Brokers that a frame can be sent to now.
@@ -82,6 +86,7 @@ impl<D: Disk> Core<D> {
         self.peers.learn(hello.broker, &hello.peer_address);
         if let Some(peer) = self.peers.table.get_mut(&hello.broker) {
             peer.heard = Some(self.now.mono);
+            peer.directory = Some(hello.directory);
             peer.hello = Some(hello);
         }
         self.show_peers();
@@ -222,8 +227,9 @@ impl<D: Disk> Core<D> {
                     self.not_registered(&cluster_id, retired, &reason);
                 }
             }
-            PeerMessage::Propose { id, command } => self.peer_proposes(from, id, command),
+            PeerMessage::Propose { id, command } => self.peer_proposes(from, id, &command),
             PeerMessage::Proposed { id, at } => self.peer_proposed(id, at),
+            PeerMessage::Received(rows) => self.peer_received(from, rows),
         }
     }
 

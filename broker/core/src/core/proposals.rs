@@ -93,11 +93,11 @@ impl<D: Disk> Core<D> {
     }
 
     /// Proposes a command here. Only its leader can.
-    fn propose_here(&mut self, command: Bytes) -> Result<(Index, Term), NotProposed> {
+    fn propose_here(&mut self, command: &Bytes) -> Result<(Index, Term), NotProposed> {
         let Some(replica) = self.replicas.get_mut(&PartitionId::META) else {
             return Err(NotProposed::NotLeader);
         };
-        let (info, batch) = crate::partition::internal_batch(self.now.wall_ms, &command);
+        let (info, batch) = crate::partition::internal_batch(self.now.wall_ms, command);
         let proposed = replica.group.propose_batch(info, batch)?;
         self.dirty.insert(PartitionId::META);
         Ok((proposed.index, proposed.term))
@@ -106,7 +106,7 @@ impl<D: Disk> Core<D> {
     fn try_propose(&mut self, id: u64) {
         let Some(asked) = self.proposals.asked.get(&id) else { return };
         let command = asked.command.clone();
-        let state = match self.propose_here(command.clone()) {
+        let state = match self.propose_here(&command) {
             Ok((index, term)) => AskedState::Placed(index, term),
             Err(NotProposed::Busy) => AskedState::Waiting,
             Err(NotProposed::NotLeader) => match self.leader_of(PartitionId::META) {
@@ -124,7 +124,7 @@ impl<D: Disk> Core<D> {
     }
 
     /// A peer asks us to propose.
-    pub(super) fn peer_proposes(&mut self, from: BrokerId, id: u64, command: Bytes) {
+    pub(super) fn peer_proposes(&mut self, from: BrokerId, id: u64, command: &Bytes) {
         let at = self.propose_here(command).ok();
         self.outbox.broker(from, &PeerMessage::Proposed { id, at }.encode());
     }

@@ -79,8 +79,10 @@ impl<D: Disk> Core<D> {
         self.said_alive = self.now.mono;
         let message = match &self.node.membership {
             _ if self.node.retired => return,
-            Some(_) => PeerMessage::Alive,
-            None => {
+            // A member that hears of no leader may have been removed while it was down: whoever
+            // answers knows.
+            Some(_) if self.hears_leader() => PeerMessage::Alive,
+            Some(_) | None => {
                 PeerMessage::Register(Command::RegisterBroker(self.registration()).encode())
             }
         };
@@ -90,6 +92,11 @@ impl<D: Disk> Core<D> {
         }
         self.keep_registration();
         self.replace_damaged();
+    }
+
+    fn hears_leader(&self) -> bool {
+        let meta = self.replicas.get(&PartitionId::META);
+        meta.is_some_and(|replica| replica.group.leader().is_some())
     }
 
     /// A member whose address, software or boot number is not what the cluster knows says so.
@@ -154,7 +161,8 @@ impl<D: Disk> Core<D> {
         let timeout = self.config.limits.session_timeout;
         let now = self.now.mono;
         self.meta.brokers().find_map(|broker| {
-            let heard = self.peers.heard(broker.id()).unwrap_or_default();
+            let directory = broker.registration.directory;
+            let heard = self.peers.heard(broker.id(), directory).unwrap_or_default();
             let since = if broker.id() == self.me() {
                 now
             } else {
@@ -163,7 +171,7 @@ impl<D: Disk> Core<D> {
             let silent = now.since(since) >= timeout || since == Micros(0);
             (silent != broker.fenced).then(|| Command::SetFenced {
                 broker: broker.id(),
-                directory: broker.registration.directory,
+                directory,
                 fenced: silent,
             })
         })

@@ -310,10 +310,7 @@ fn get_fields(tag: u8, r: &mut Reader) -> Result<Command, CodecError> {
         11 => Command::Report { from: get_broker(r)?, rows: r.list("reports", GroupReport::get)? },
         12 => Command::AllocateProducerIds { broker: get_broker(r)?, count: r.u32("id count")? },
         13 => Command::Open,
-        14 => Command::ReplaceReplica {
-            id: get_partition_id(r)?,
-            peer: PeerId(r.u64("peer")?),
-        },
+        14 => Command::ReplaceReplica { id: get_partition_id(r)?, peer: PeerId(r.u64("peer")?) },
         value => return Err(CodecError::Unknown { what: "command", value: value.into() }),
     })
 }

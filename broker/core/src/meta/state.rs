@@ -59,10 +59,16 @@ impl State {
         self.brokers_wanted
     }
 
+    /// How many voters `__meta` has with that many brokers: the largest odd number up to five.
+    #[must_use]
+    pub fn meta_voters_of(brokers: u32) -> u32 {
+        largest_odd(brokers.min(META_VOTERS_MAX))
+    }
+
     /// How many voters `__meta` must have before the cluster opens.
     #[must_use]
     pub fn meta_voters_wanted(&self) -> u32 {
-        largest_odd(self.brokers_wanted.min(META_VOTERS_MAX))
+        State::meta_voters_of(self.brokers_wanted)
     }
 
     /// Whether the cluster can be opened now and is not: time to propose

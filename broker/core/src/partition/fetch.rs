@@ -8,8 +8,8 @@ use crate::core::{Core, Leader};
 use crate::error::KafkaError;
 use crate::ids::{Micros, Offset, PartitionId};
 use crate::log::LogError;
-use crate::log::group_log::Slice;
 use crate::log::disk::Disk;
+use crate::log::group_log::Slice;
 use crate::wire::fetch::{
     EpochEnd, FetchPartition, FetchRequest, FetchResponse, FetchedPartition, FetchedTopic,
 };
@@ -109,12 +109,8 @@ impl Answer {
 
 fn answer<D: Disk>(core: &mut Core<D>, request: &FetchRequest) -> Answer {
     let mut left = usize::try_from(request.max_bytes).unwrap_or(0);
-    let mut answer = Answer {
-        response: FetchResponse::default(),
-        bytes: 0,
-        urgent: false,
-        watched: Vec::new(),
-    };
+    let mut answer =
+        Answer { response: FetchResponse::default(), bytes: 0, urgent: false, watched: Vec::new() };
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in &topic.partitions {
@@ -127,10 +123,9 @@ fn answer<D: Disk>(core: &mut Core<D>, request: &FetchRequest) -> Answer {
                     }
                     if let Some(endpoint) = part.current_leader.and_then(|leader| {
                         core.endpoint(crate::ids::BrokerId(u32::try_from(leader.leader_id).ok()?))
-                    }) {
-                        if !answer.response.node_endpoints.contains(&endpoint) {
-                            answer.response.node_endpoints.push(endpoint);
-                        }
+                    }) && !answer.response.node_endpoints.contains(&endpoint)
+                    {
+                        answer.response.node_endpoints.push(endpoint);
                     }
                     part
                 }

@@ -11,7 +11,7 @@ use super::producers::{Appended, Check, ProducerBatch};
 use crate::core::input::Token;
 use crate::core::{AppendWaiter, Core, Leader, Machine};
 use crate::error::KafkaError;
-use crate::ids::{Index, Micros, Offset, PartitionId, Term};
+use crate::ids::{Index, Micros, Offset, Term};
 use crate::log::disk::Disk;
 use crate::meta::configs::TimestampType;
 use crate::raft::group::NotProposed;
@@ -63,7 +63,10 @@ impl ParkedProduce {
         self.answer()
     }
 
-    fn partition_mut(&mut self, (topic, partition): (usize, usize)) -> Option<&mut ProducedPartition> {
+    fn partition_mut(
+        &mut self,
+        (topic, partition): (usize, usize),
+    ) -> Option<&mut ProducedPartition> {
         self.response.topics.get_mut(topic)?.partitions.get_mut(partition)
     }
 }
@@ -279,10 +282,7 @@ pub(crate) fn applied(
     partition.producers.apply(index, &batch, &appended);
 }
 
-fn in_flight_offset<D: Disk>(
-    log: &crate::log::group_log::GroupLog<D>,
-    index: Index,
-) -> Offset {
+fn in_flight_offset<D: Disk>(log: &crate::log::group_log::GroupLog<D>, index: Index) -> Offset {
     log.entry(index).ok().and_then(|entry| entry.info().map(|info| info.base_offset)).unwrap_or(-1)
 }
 
@@ -318,10 +318,10 @@ fn answer<D: Disk>(
         },
         Err(Refused { error, message, leader }) => {
             core.counters.batches_refused += 1;
-            if let Some(endpoint) = leader.and_then(|leader| core.endpoint(leader.broker)) {
-                if !response.node_endpoints.contains(&endpoint) {
-                    response.node_endpoints.push(endpoint);
-                }
+            if let Some(endpoint) = leader.and_then(|leader| core.endpoint(leader.broker))
+                && !response.node_endpoints.contains(&endpoint)
+            {
+                response.node_endpoints.push(endpoint);
             }
             let text = message.map(StrBytes::from_string);
             ProducedPartition {

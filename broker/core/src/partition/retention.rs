@@ -17,10 +17,10 @@ impl<D: Disk> Core<D> {
         let mut due = Vec::new();
         for (id, replica) in &self.replicas {
             let crate::core::Machine::Records(partition) = &replica.machine else { continue };
-            if replica.leading.is_some() {
-                if let Some(start) = expired(replica.group.log(), &partition.config, now) {
-                    due.push((*id, start));
-                }
+            if replica.leading.is_some()
+                && let Some(start) = expired(replica.group.log(), &partition.config, now)
+            {
+                due.push((*id, start));
             }
         }
         for (id, start) in due {
@@ -49,7 +49,11 @@ impl<D: Disk> Core<D> {
     }
 
     /// An entry says that the log starts later.
-    pub(crate) fn move_log_start(&mut self, id: PartitionId, start: Offset) -> Result<(), LogError> {
+    pub(crate) fn move_log_start(
+        &mut self,
+        id: PartitionId,
+        start: Offset,
+    ) -> Result<(), LogError> {
         let Core { replicas, wal, .. } = self;
         let Some(replica) = replicas.get_mut(&id) else { return Ok(()) };
         let state = replica.machine.encode();
@@ -73,8 +77,10 @@ fn expired<D: Disk>(log: &GroupLog<D>, config: &TopicConfig, now: i64) -> Option
     let mut bytes = log.size_bytes();
     for segment in log.segments() {
         let age = now.saturating_sub(segment.max_timestamp);
-        let too_old = config.retention_ms.is_some_and(|kept| u64::try_from(age).is_ok_and(|age| age > kept));
-        let too_many = config.retention_bytes.is_some_and(|kept| bytes.saturating_sub(segment.bytes) >= kept);
+        let too_old =
+            config.retention_ms.is_some_and(|kept| u64::try_from(age).is_ok_and(|age| age > kept));
+        let too_many =
+            config.retention_bytes.is_some_and(|kept| bytes.saturating_sub(segment.bytes) >= kept);
         if segment.bytes == 0 || segment.max_timestamp < 0 || !(too_old || too_many) {
             break;
         }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use raft::eraftpb::{Entry as RaftEntry, Message, MessageType};
 use raft::{RawNode, SnapshotStatus, StateRole};
 
+use super::ready::is_member;
 use super::timeouts::{
     ELECTION_TICK, ELECTION_TICK_MAX, ELECTION_TICK_MIN, HEARTBEAT_TICK, election_timeout,
 };
@@ -149,11 +150,13 @@ impl<D: Disk> Group<D> {
             ..raft::Config::default()
         };
         let next_offset = log.log_end();
+        let (conf, _) = log.conf();
+        let stopped = !conf.voters.is_empty() && !is_member(conf, log.peer());
         let raw = RawNode::new(&config, log, &settings.logger)?;
         let mut group = Group {
             id,
             raw,
-            stopped: false,
+            stopped,
             staged: BTreeMap::new(),
             persisting: VecDeque::new(),
             snapshots: BTreeMap::new(),
@@ -304,7 +307,7 @@ impl<D: Disk> Group<D> {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.raw.raft.id;
-        message.entries = vec![entry].into();
+        message.entries = vec![entry];
         let base_offset = self.next_offset;
         let result = self.raw.raft.step(message);
         self.retime();
@@ -460,10 +463,7 @@ impl<D: Disk> Group<D> {
     /// After the log has taken what was proposed, it knows the next offset.
     pub(super) fn settle(&mut self, committed_bytes: usize) {
         self.next_offset = self.log().log_end();
-        self.uncommitted_bytes = if self.leads() {
-            self.uncommitted_bytes.saturating_sub(committed_bytes)
-        } else {
-            0
-        };
+        self.uncommitted_bytes =
+            if self.leads() { self.uncommitted_bytes.saturating_sub(committed_bytes) } else { 0 };
     }
 }

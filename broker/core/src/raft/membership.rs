@@ -39,7 +39,11 @@ const CAUGHT_UP_LAG_MAX: Index = 256;
 impl<D: Disk> Group<D> {
     /// Whether this leader may propose `change`, given that the caller saw the membership of index
     /// `expected`.
-    pub fn check_change(&self, change: &ConfChangeV2, expected: Index) -> Result<(), ChangeRefused> {
+    pub fn check_change(
+        &self,
+        change: &ConfChangeV2,
+        expected: Index,
+    ) -> Result<(), ChangeRefused> {
         if !self.leads_and_knows() || self.raw.raft.lead_transferee.is_some() {
             return Err(ChangeRefused::NotLeader);
         }
@@ -77,7 +81,8 @@ impl<D: Disk> Group<D> {
             match single.get_change_type() {
                 ConfChangeType::AddNode => {
                     if !voters.contains(&id) && !self.caught_up(id) {
-                        let why = format!("peer {} is not a learner that has caught up", PeerId(id));
+                        let why =
+                            format!("peer {} is not a learner that has caught up", PeerId(id));
                         return Err(ChangeRefused::Unsafe(why));
                     }
                     voters.insert(id);
@@ -113,6 +118,11 @@ impl<D: Disk> Group<D> {
                 && progress.state == raft::ProgressState::Replicate
                 && progress.matched + CAUGHT_UP_LAG_MAX >= self.last_index()
         })
+    }
+
+    /// The last index that is known to be on a member's disk.
+    pub fn matched(&self, peer: PeerId) -> Index {
+        self.raw.raft.prs().get(peer.0).map_or(0, |progress| progress.matched)
     }
 
     /// How far every other member is, as this leader sees it.

@@ -1,8 +1,11 @@
 //! Whole cores over disks in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test's world is test code too")]
+
 mod apis;
 mod cluster;
 mod groups;
 mod kafka;
 mod membership;
+mod offsets;
 mod topics;

@@ -13,7 +13,7 @@ fn change(changes: &[(PeerId, ConfChangeType)]) -> Vec<u8> {
         single.set_change_type(*kind);
         single
     });
-    all.changes = singles.collect::<Vec<_>>().into();
+    all.changes = singles.collect::<Vec<_>>();
     chronik_raft_bridge::encode_conf_change_v2(&all).unwrap()
 }
 
