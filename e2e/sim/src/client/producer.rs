@@ -98,7 +98,11 @@ impl Producer {
 
     fn ask(&mut self, env: &mut Env<'_>) -> Action {
         if self.idempotent() && self.id.is_none() {
-            let body = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+            let body = InitProducerIdRequest::default()
+                .with_transactional_id(None)
+                .with_producer_id((-1).into())
+                .with_producer_epoch(-1)
+                .with_transaction_timeout_ms(60_000);
             let to = env.any_broker();
             return Action::Ask { to, version: 4, body: RequestBody::InitProducerId(body) };
         }

@@ -19,6 +19,8 @@ pub(crate) struct Truth {
 pub(super) struct Group {
     /// Term and checksum of each entry; none where nobody could be asked any more.
     entries: BTreeMap<Index, Option<(Term, u32)>>,
+    /// The last entries are ones that nobody could be asked about.
+    pub(super) has_hole: bool,
     /// The record at each offset; none for one that is not a client's of this world.
     pub(super) records: Vec<Option<Serial>>,
     /// Where each record lies.
@@ -55,6 +57,7 @@ impl Group {
     }
 
     pub(super) fn extend(&mut self, index: Index, entry: Option<(Term, u32)>) {
+        self.has_hole |= entry.is_none();
         self.entries.insert(index, entry);
     }
 }
