@@ -11,6 +11,8 @@ use crate::ids::{Index, PeerId, Term, Uuid};
 pub enum PeerMessage {
     /// Nothing but a sign of life.
     Alive,
+    /// A sign of life of a broker that is shutting down.
+    Leaving,
     /// A broker without a cluster asks to be let in: an encoded `RegisterBroker` command.
     Register(Bytes),
     /// The answer: it is registered.
@@ -69,6 +71,7 @@ impl PeerMessage {
                     out.u64(index).u64(term);
                 })
             }
+            PeerMessage::Leaving => out.u8(6),
         };
         out.finish()
     }
@@ -98,6 +101,7 @@ impl PeerMessage {
                 id: from.u64("proposal id")?,
                 at: from.option("position", |from| Ok((from.u64("index")?, from.u64("term")?)))?,
             },
+            6 => PeerMessage::Leaving,
             value => {
                 return Err(CodecError::Unknown { what: "peer message", value: value.into() });
             }
@@ -116,6 +120,7 @@ mod tests {
         let directory = Uuid::from_u128(5);
         let all = [
             PeerMessage::Alive,
+            PeerMessage::Leaving,
             PeerMessage::Register(Bytes::from_static(b"r")),
             PeerMessage::Registered { directory, cluster_id: "c".into(), meta_peer: PeerId(9) },
             PeerMessage::NotRegistered {

@@ -101,8 +101,8 @@ fn many_groups_spread_over_new_brokers_in_as_few_moves_as_can_be() {
     // One large topic, and many small ones.
     let large = place(&c.state, 4_000, 3).unwrap();
     make(&mut c, 10, large, false);
-    for topic in 11..1_011 {
-        let small = place(&c.state, 1, 3).unwrap();
+    for topic in 11..111 {
+        let small = place(&c.state, 10, 3).unwrap();
         make(&mut c, topic, small, false);
     }
     cordon(&mut c, 4, false);
