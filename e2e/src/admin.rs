@@ -59,6 +59,15 @@ pub fn describe(address: &str) -> Result<DescribeResponse> {
     })
 }
 
+/// Makes a cluster of the one broker whose peer port is `address`.
+pub fn initialize(address: &str, cluster_id: &str) -> Result<()> {
+    let request = proto::InitializeRequest { cluster_id: cluster_id.to_owned(), brokers: 1 };
+    block_on(async {
+        AdminClient::new(channel(address).await?).initialize(request).await?;
+        Ok(())
+    })
+}
+
 /// Hands the leadership of a group over, to whom its leader likes.
 pub fn transfer_leadership(address: &str, topic: &str, partition: u32) -> Result<()> {
     let request = proto::TransferLeadershipRequest { topic: topic.to_owned(), partition, to: 0 };

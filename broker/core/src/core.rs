@@ -22,6 +22,7 @@ mod parked;
 mod peers;
 mod proposals;
 mod reconcile;
+mod relaxed;
 mod replica;
 mod reports;
 mod round;
@@ -72,6 +73,8 @@ pub struct Core<D: Disk> {
     dormant: BTreeMap<PartitionId, GroupLog<D>>,
     offline: BTreeMap<PartitionId, Offline<D>>,
     dirty: BTreeSet<PartitionId>,
+    /// Groups of relaxed topics with entries in this round.
+    relaxed: BTreeSet<PartitionId>,
     syncs: Syncs,
     outbox: Outbox,
     peers: Peers,
@@ -154,6 +157,7 @@ impl<D: Disk> Core<D> {
             dormant: found.groups,
             offline: offline.collect(),
             dirty: BTreeSet::new(),
+            relaxed: BTreeSet::new(),
             syncs: Syncs::default(),
             outbox: Outbox::default(),
             parked: Parked::default(),

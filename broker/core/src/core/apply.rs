@@ -40,7 +40,7 @@ pub(super) enum ApplyError {
 
 impl<D: Disk> Core<D> {
     pub(super) fn apply(&mut self, id: PartitionId, driven: Driven) {
-        let Driven { installed, committed } = driven;
+        let Driven { installed, committed, appended: _ } = driven;
         if let Some(image) = installed
             && let Err(error) = self.install(id, &image)
         {
@@ -54,21 +54,16 @@ impl<D: Disk> Core<D> {
         }
     }
 
+    /// A leader's snapshot: its state takes the place of this replica's.
     fn install(&mut self, id: PartitionId, image: &Image) -> Result<(), ApplyError> {
-        let Some(replica) = self.replicas.get_mut(&id) else { return Ok(()) };
-        match &mut replica.machine {
-            Machine::Meta => {
-                self.restore_meta(image.index, image.state.clone())?;
-                self.reconcile_all();
-            }
-            Machine::Groups(coordinator) => {
-                let effects = coordinator.restore(image.state.clone())?;
-                self.carry_out(id, effects);
-            }
-            Machine::Records(partition) => {
-                partition.producers = Producers::decode(image.state.clone())?;
-                partition.in_flight.clear();
-            }
+        if id == PartitionId::META {
+            self.restore_meta(image.index, image.state.clone())?;
+            self.reconcile_all();
+            return Ok(());
+        }
+        let machine = self.machine_from(id, image.state.clone())?;
+        if let Some(replica) = self.replicas.get_mut(&id) {
+            replica.machine = machine;
         }
         Ok(())
     }
@@ -212,6 +207,7 @@ impl<D: Disk> Core<D> {
         replica.seen_commit = replica.seen_commit.max(committed);
         if won {
             replica.leading = leads;
+            replica.received.clear();
         } else if lost {
             replica.leading = None;
         }

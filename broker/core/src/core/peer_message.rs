@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::codec::{CodecError, Reader, Writer};
-use crate::ids::{Index, PeerId, Term, Uuid};
+use crate::ids::{Index, PartitionId, PeerId, Term, Uuid};
 
 /// A message between brokers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,21 @@ pub enum PeerMessage {
         /// Where it will be if nothing happens to it; none if this broker could not propose.
         at: Option<(Index, Term)>,
     },
+    /// Entries are in a follower's write-ahead log, not synced yet (see `core::relaxed`).
+    Received(Vec<ReceivedRow>),
+}
+
+/// How far a follower's write-ahead log is in one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceivedRow {
+    /// The group.
+    pub group: PartitionId,
+    /// The follower.
+    pub from: PeerId,
+    /// The term of the leader that it follows.
+    pub term: Term,
+    /// Its last index.
+    pub index: Index,
 }
 
 impl PeerMessage {
@@ -71,7 +86,11 @@ impl PeerMessage {
                     out.u64(index).u64(term);
                 })
             }
-            PeerMessage::Leaving => out.u8(6),
+            PeerMessage::Received(rows) => out.u8(6).list(rows.iter(), |out, row| {
+                out.uuid(row.group.topic).u32(row.group.partition);
+                out.u64(row.from.0).u64(row.term).u64(row.index);
+            }),
+            PeerMessage::Leaving => out.u8(7),
         };
         out.finish()
     }
@@ -101,7 +120,15 @@ impl PeerMessage {
                 id: from.u64("proposal id")?,
                 at: from.option("position", |from| Ok((from.u64("index")?, from.u64("term")?)))?,
             },
-            6 => PeerMessage::Leaving,
+            6 => PeerMessage::Received(from.list("received rows", |from| {
+                Ok(ReceivedRow {
+                    group: PartitionId::new(from.uuid("group")?, from.u32("partition")?),
+                    from: PeerId(from.u64("follower")?),
+                    term: from.u64("term")?,
+                    index: from.u64("index")?,
+                })
+            })?),
+            7 => PeerMessage::Leaving,
             value => {
                 return Err(CodecError::Unknown { what: "peer message", value: value.into() });
             }
@@ -132,6 +159,12 @@ mod tests {
             PeerMessage::Propose { id: 1, command: Bytes::from_static(b"c") },
             PeerMessage::Proposed { id: 1, at: Some((3, 4)) },
             PeerMessage::Proposed { id: 1, at: None },
+            PeerMessage::Received(vec![ReceivedRow {
+                group: PartitionId::META,
+                from: PeerId(3),
+                term: 4,
+                index: 5,
+            }]),
         ];
         for message in all {
             let bytes = message.encode();

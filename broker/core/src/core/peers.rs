@@ -243,6 +243,7 @@ impl<D: Disk> Core<D> {
             }
             PeerMessage::Propose { id, command } => self.peer_proposes(from, id, &command),
             PeerMessage::Proposed { id, at } => self.peer_proposed(id, at),
+            PeerMessage::Received(rows) => self.peer_received(from, rows),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A replica and its owner: what the entries of a group mean on this node.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -23,6 +23,8 @@ pub(crate) struct Replica<D: Disk> {
     pub(crate) campaigns: bool,
     /// Appends that wait for their commit, by index.
     pub(crate) appends: VecDeque<AppendWaiter>,
+    /// While leading a relaxed topic: what each follower has in its write-ahead log.
+    pub(crate) received: BTreeMap<PeerId, Index>,
     /// Parked fetches that want to hear of a new commit.
     pub(crate) fetches: BTreeSet<u64>,
     /// Operators that wait for a membership change.
@@ -105,6 +107,7 @@ impl<D: Disk> Replica<D> {
             seen_commit: 0,
             campaigns: false,
             appends: VecDeque::new(),
+            received: BTreeMap::new(),
             fetches: BTreeSet::new(),
             changes: Vec::new(),
         }

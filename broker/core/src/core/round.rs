@@ -83,6 +83,9 @@ impl<D: Disk> Core<D> {
         }
         match driven {
             Ok(driven) => {
+                if driven.appended {
+                    self.note_appended(id);
+                }
                 self.apply(id, driven);
                 self.after_drive(id);
             }
@@ -100,6 +103,7 @@ impl<D: Disk> Core<D> {
             return false;
         }
         self.syncs.round += 1;
+        self.tell_received();
         match written {
             Ok(Some(job)) => {
                 self.syncs.written = Some((

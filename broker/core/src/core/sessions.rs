@@ -80,8 +80,12 @@ impl<D: Disk> Core<D> {
         let message = match &self.node.membership {
             _ if self.node.retired => return,
             Some(_) if self.is_shutting_down() => PeerMessage::Leaving,
-            Some(_) => PeerMessage::Alive,
-            None => PeerMessage::Register(Command::RegisterBroker(self.registration()).encode()),
+            // A member that hears of no leader may have been removed while it was down: whoever
+            // answers knows.
+            Some(_) if self.hears_leader() => PeerMessage::Alive,
+            Some(_) | None => {
+                PeerMessage::Register(Command::RegisterBroker(self.registration()).encode())
+            }
         };
         self.say_to_all(&message);
         self.keep_registration();
@@ -94,6 +98,11 @@ impl<D: Disk> Core<D> {
         for peer in peers {
             self.outbox.broker(peer, &message.encode());
         }
+    }
+
+    fn hears_leader(&self) -> bool {
+        let meta = self.replicas.get(&PartitionId::META);
+        meta.is_some_and(|replica| replica.group.leader().is_some())
     }
 
     /// A member whose address, software or boot number is not what the cluster knows says so.

@@ -76,7 +76,10 @@ fn describe<D: Disk>(
     let upto = from.saturating_add(limit).min(count);
     let ids = (from..upto).filter_map(|p| Some(PartitionId::new(topic.id, u32::try_from(p).ok()?)));
     let partitions = ids.filter_map(|id| view::partition(core, id)).map(|p| {
+        // Kafka's own tools do not expect null here. With Raft there are no such replicas (KIP-966).
         DescribeTopicPartitionsResponsePartition::default()
+            .with_eligible_leader_replicas(Some(Vec::new()))
+            .with_last_known_elr(Some(Vec::new()))
             .with_error_code(KafkaError::code_of(p.error))
             .with_partition_index(p.index)
             .with_leader_id(p.leader)

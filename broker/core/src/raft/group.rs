@@ -12,6 +12,7 @@ use bytes::Bytes;
 use raft::eraftpb::{Entry as RaftEntry, Message, MessageType};
 use raft::{RawNode, SnapshotStatus, StateRole};
 
+use super::ready::is_member;
 use super::timeouts::{
     ELECTION_TICK, ELECTION_TICK_MAX, ELECTION_TICK_MIN, HEARTBEAT_TICK, election_timeout,
 };
@@ -149,11 +150,13 @@ impl<D: Disk> Group<D> {
             ..raft::Config::default()
         };
         let next_offset = log.log_end();
+        let (conf, _) = log.conf();
+        let stopped = !conf.voters.is_empty() && !is_member(conf, log.peer());
         let raw = RawNode::new(&config, log, &settings.logger)?;
         let mut group = Group {
             id,
             raw,
-            stopped: false,
+            stopped,
             staged: BTreeMap::new(),
             persisting: VecDeque::new(),
             snapshots: BTreeMap::new(),

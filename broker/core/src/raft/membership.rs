@@ -120,6 +120,11 @@ impl<D: Disk> Group<D> {
         })
     }
 
+    /// The last index that is known to be on a member's disk.
+    pub fn matched(&self, peer: PeerId) -> Index {
+        self.raw.raft.prs().get(peer.0).map_or(0, |progress| progress.matched)
+    }
+
     /// How far every other member is, as this leader sees it.
     pub fn progress(&self) -> Vec<PeerProgress> {
         let first = self.raw.raft.raft_log.first_index();

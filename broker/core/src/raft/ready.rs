@@ -71,6 +71,8 @@ pub struct Driven {
     pub installed: Option<Image>,
     /// Entries to apply.
     pub committed: Vec<Committed>,
+    /// The log has new entries; they are written at the end of the round.
+    pub appended: bool,
 }
 
 impl<D: Disk> Group<D> {
@@ -116,6 +118,7 @@ impl<D: Disk> Group<D> {
         let entries = self.adopt(ready.take_entries())?;
         if !entries.is_empty() {
             self.raw.mut_store().append(wal, entries)?;
+            driven.appended = true;
         }
         let mut elects = false;
         if let Some(state) = ready.hs() {
