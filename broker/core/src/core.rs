@@ -56,8 +56,6 @@ use crate::raft::group::GroupSettings;
 use crate::raft::outbox::Outbox;
 use crate::wire::Response;
 
-const RETENTION_EVERY: Micros = Micros::from_millis(5_000);
-
 /// A node without IO.
 pub struct Core<D: Disk> {
     pub(crate) config: Config,
@@ -282,9 +280,9 @@ impl<D: Disk> Core<D> {
         self.tick_shutdown();
     }
 
-    /// Retention is looked at every five seconds; a record lives a little longer rather than shorter.
+    /// Retention is looked at now and then; a record lives a little longer rather than shorter.
     fn tick_retention(&mut self) {
-        if self.now.mono.since(self.expired) >= RETENTION_EVERY {
+        if self.now.mono.since(self.expired) >= self.config.limits.retention_check {
             self.expired = self.now.mono;
             self.expire_records();
         }
