@@ -61,7 +61,7 @@ fn rdkafkas_own_tests() {
                 Err(error) => wait::at(error.to_string()),
             }
         })?;
-        // What its authors run it on has four partitions a topic.
+        // What its authors run it on has three partitions a topic.
         Jars::fetch()?.run(
             "kafka.admin.ConfigCommand",
             &[
@@ -72,7 +72,7 @@ fn rdkafkas_own_tests() {
                 "--entity-default",
                 "--alter",
                 "--add-config",
-                "num.partitions=4",
+                "num.partitions=3",
             ],
         )?;
         suite("rdkafka", "0.39.0", RDKAFKA_LEFT_OUT, &[("KAFKA_HOST", KAFKA)])
