@@ -27,6 +27,8 @@ pub fn open(
     limits.log.wal_file_bytes = config.storage.wal_file_bytes;
     limits.log.cache_bytes = config.storage.cache_bytes;
     limits.free_bytes_min = config.storage.free_bytes_min;
+    let check = u64::try_from(config.storage.retention_check.as_millis()).unwrap_or(u64::MAX);
+    limits.retention_check = Micros::from_millis(check);
     // The low half of a random uuid has 62 random bits.
     let (_, seed) = Uuid::new_v4().as_u64_pair();
     let settings = CoreConfig {

@@ -5,6 +5,7 @@ pub mod resolve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chronik_core::ids::BrokerId;
 
@@ -53,7 +54,7 @@ impl Endpoint {
     }
 }
 
-/// Limits of the log, in bytes.
+/// Limits of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageLimits {
     /// A segment is full at this length.
@@ -64,4 +65,6 @@ pub struct StorageLimits {
     pub cache_bytes: u64,
     /// Below this much free space no records are taken.
     pub free_bytes_min: u64,
+    /// How often retention is looked at.
+    pub retention_check: Duration,
 }

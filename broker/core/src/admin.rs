@@ -168,7 +168,8 @@ pub struct MetaDescription {
     pub partitions: u32,
     /// Groups whose membership is not what the target says.
     pub off_target: u32,
-    /// The topic with the most replicas a partition, and how many: fewer brokers cannot carry it.
+    /// The users' topic with the most replicas a partition, and how many: fewer brokers cannot carry
+    /// it. Internal topics follow the number of brokers.
     pub largest_replication: Option<(String, u32)>,
 }
 

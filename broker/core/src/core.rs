@@ -11,6 +11,7 @@ pub mod output;
 pub mod peer_message;
 
 mod apply;
+mod balance;
 mod configs;
 mod coordinators;
 mod describe;
@@ -56,8 +57,6 @@ use crate::raft::group::GroupSettings;
 use crate::raft::outbox::Outbox;
 use crate::wire::Response;
 
-const RETENTION_EVERY: Micros = Micros::from_millis(5_000);
-
 /// A node without IO.
 pub struct Core<D: Disk> {
     pub(crate) config: Config,
@@ -96,6 +95,7 @@ pub struct Core<D: Disk> {
     log_starts: log_starts::LogStarts<D>,
     uuids: u64,
     expired: Micros,
+    balanced: Micros,
 }
 
 /// A node that cannot start.
@@ -104,6 +104,16 @@ pub enum OpenError {
     /// The log cannot be read.
     #[error("opening the log")]
     Log(#[from] LogOpenError),
+    /// The cluster's image is lost here. Without it the node does not know what it is to hold.
+    #[error(
+        "this broker's replica of __meta is damaged ({reason}); if other brokers of its cluster live, \
+         remove the data directory and start the broker again, and it comes back empty under its id; \
+         if none does, restore the directory from a copy"
+    )]
+    Meta {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// What the node wrote of itself does not decode.
     #[error("reading what this node wrote of itself; its data directory is damaged")]
     Node(#[source] CodecError),
@@ -166,9 +176,13 @@ impl<D: Disk> Core<D> {
             log_starts: log_starts::LogStarts::default(),
             uuids: 0,
             expired: now.mono,
+            balanced: now.mono,
         };
         core.remember_node();
         core.wake_meta();
+        if let Some(damaged) = core.offline.get(&PartitionId::META) {
+            return Err(OpenError::Meta { reason: damaged.reason.clone() });
+        }
         core.show_peers();
         core.flush(now);
         Ok((core, found.notes))
@@ -263,12 +277,13 @@ impl<D: Disk> Core<D> {
         self.tick_sessions();
         self.report();
         self.tick_retention();
+        self.tick_balance();
         self.tick_shutdown();
     }
 
-    /// Retention is looked at every five seconds; a record lives a little longer rather than shorter.
+    /// Retention is looked at now and then; a record lives a little longer rather than shorter.
     fn tick_retention(&mut self) {
-        if self.now.mono.since(self.expired) >= RETENTION_EVERY {
+        if self.now.mono.since(self.expired) >= self.config.limits.retention_check {
             self.expired = self.now.mono;
             self.expire_records();
         }

@@ -52,7 +52,7 @@ pub struct Args {
     /// Largest request of a client.
     #[arg(long, env = "CHRONIK_REQUEST_BYTES_MAX", default_value_t = 100 << 20)]
     pub request_bytes_max: usize,
-    /// A segment is full at this length.
+    /// A segment is full at this length, or at its topic's `segment.bytes` if that is less.
     #[arg(long, env = "CHRONIK_SEGMENT_BYTES", default_value_t = 1 << 30)]
     pub segment_bytes: u64,
     /// Length of one file of the write-ahead log; a few are in use.
@@ -64,4 +64,7 @@ pub struct Args {
     /// Below this much free disk space no records are taken.
     #[arg(long, env = "CHRONIK_FREE_BYTES_MIN", default_value_t = 256 << 20)]
     pub free_bytes_min: u64,
+    /// How often records are looked at that have outlived their retention.
+    #[arg(long, env = "CHRONIK_RETENTION_CHECK_MS", default_value_t = 300_000)]
+    pub retention_check_ms: u64,
 }

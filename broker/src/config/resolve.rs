@@ -68,6 +68,11 @@ pub fn resolve(args: Args) -> Result<Config, ConfigError> {
             wal_file_bytes: bounded("--wal-bytes", args.wal_bytes, 4 << 20..=4 << 30)?,
             cache_bytes: bounded("--cache-bytes", args.cache_bytes, 0..=1 << 40)?,
             free_bytes_min: bounded("--free-bytes-min", args.free_bytes_min, 0..=1 << 50)?,
+            retention_check: Duration::from_millis(bounded(
+                "--retention-check-ms",
+                args.retention_check_ms,
+                100..=7 * 24 * 3_600_000,
+            )?),
         },
     })
 }

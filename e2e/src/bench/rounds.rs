@@ -57,7 +57,7 @@ const fn durabilities(which: Which) -> &'static [Durability] {
             Durability {
                 column: "Chronik, received",
                 suffix: "received",
-                settings: &[("flush.ms", "1000")],
+                settings: &[("flush.messages", "10000"), ("flush.ms", "1000")],
             },
         ],
     }

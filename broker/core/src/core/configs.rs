@@ -27,7 +27,8 @@ impl<D: Disk> Core<D> {
             Machine::Meta => {}
             Machine::Groups(coordinator) => coordinator.set_config(groups),
             Machine::Records(partition) => {
-                replica.group.log_mut().set_segment_bytes(config.segment_bytes);
+                let most = self.config.limits.log.segment_bytes;
+                replica.group.log_mut().set_segment_bytes(config.segment_bytes.min(most));
                 partition.config = Arc::new(config);
             }
         }

@@ -11,6 +11,8 @@ use crate::ids::{Index, PartitionId, PeerId, Term, Uuid};
 pub enum PeerMessage {
     /// Nothing but a sign of life.
     Alive,
+    /// A sign of life of a broker that is shutting down.
+    Leaving,
     /// A broker without a cluster asks to be let in: an encoded `RegisterBroker` command.
     Register(Bytes),
     /// The answer: it is registered.
@@ -88,6 +90,7 @@ impl PeerMessage {
                 out.uuid(row.group.topic).u32(row.group.partition);
                 out.u64(row.from.0).u64(row.term).u64(row.index);
             }),
+            PeerMessage::Leaving => out.u8(7),
         };
         out.finish()
     }
@@ -125,6 +128,7 @@ impl PeerMessage {
                     index: from.u64("index")?,
                 })
             })?),
+            7 => PeerMessage::Leaving,
             value => {
                 return Err(CodecError::Unknown { what: "peer message", value: value.into() });
             }
@@ -143,6 +147,7 @@ mod tests {
         let directory = Uuid::from_u128(5);
         let all = [
             PeerMessage::Alive,
+            PeerMessage::Leaving,
             PeerMessage::Register(Bytes::from_static(b"r")),
             PeerMessage::Registered { directory, cluster_id: "c".into(), meta_peer: PeerId(9) },
             PeerMessage::NotRegistered {

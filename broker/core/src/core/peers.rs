@@ -29,6 +29,8 @@ struct Peer {
     address: String,
     reachable: bool,
     heard: Option<Micros>,
+    /// Since when its stream to us is open; not while it says that it is leaving.
+    connected: Option<Micros>,
     /// The directory that was heard of.
     directory: Option<Uuid>,
     /// What it said when it opened its stream to us.
@@ -54,9 +56,15 @@ impl Peers {
         self.table.iter().filter(|(_, peer)| peer.reachable).map(|(id, _)| *id)
     }
 
+    /// Since when a broker has been connected and means to stay.
+    pub(super) fn connected(&self, broker: BrokerId) -> Option<Micros> {
+        self.table.get(&broker)?.connected
+    }
+
     pub(super) fn gone(&mut self, from: BrokerId) {
         if let Some(peer) = self.table.get_mut(&from) {
             peer.hello = None;
+            peer.connected = None;
         }
     }
 
@@ -86,6 +94,7 @@ impl<D: Disk> Core<D> {
         self.peers.learn(hello.broker, &hello.peer_address);
         if let Some(peer) = self.peers.table.get_mut(&hello.broker) {
             peer.heard = Some(self.now.mono);
+            peer.connected = Some(self.now.mono);
             peer.directory = Some(hello.directory);
             peer.hello = Some(hello);
         }
@@ -216,6 +225,11 @@ impl<D: Disk> Core<D> {
     fn peer_says(&mut self, from: BrokerId, message: PeerMessage) {
         match message {
             PeerMessage::Alive => {}
+            PeerMessage::Leaving => {
+                if let Some(peer) = self.peers.table.get_mut(&from) {
+                    peer.connected = None;
+                }
+            }
             PeerMessage::Register(command) => self.peer_registers(from, command),
             PeerMessage::Registered { directory, cluster_id, meta_peer } => {
                 if directory == self.config.directory && self.node.membership.is_none() {

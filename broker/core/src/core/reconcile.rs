@@ -21,9 +21,14 @@ const BIRTH: Index = 1;
 impl<D: Disk> Core<D> {
     /// Opens the replica of `__meta` that an earlier run left, and applies what it had committed.
     pub(super) fn wake_meta(&mut self) {
-        if let Some(log) = self.dormant.remove(&PartitionId::META) {
-            self.open_replica(PartitionId::META, log);
-            self.dirty.insert(PartitionId::META);
+        match self.dormant.remove(&PartitionId::META) {
+            Some(log) => {
+                self.open_replica(PartitionId::META, log);
+                self.dirty.insert(PartitionId::META);
+            }
+            None if self.offline.contains_key(&PartitionId::META) => {}
+            // A crash came between the membership and the replica: nobody has heard of it yet.
+            None => self.create_meta(),
         }
     }
 

@@ -79,6 +79,7 @@ impl<D: Disk> Core<D> {
         self.said_alive = self.now.mono;
         let message = match &self.node.membership {
             _ if self.node.retired => return,
+            Some(_) if self.is_shutting_down() => PeerMessage::Leaving,
             // A member that hears of no leader may have been removed while it was down: whoever
             // answers knows.
             Some(_) if self.hears_leader() => PeerMessage::Alive,
@@ -86,12 +87,17 @@ impl<D: Disk> Core<D> {
                 PeerMessage::Register(Command::RegisterBroker(self.registration()).encode())
             }
         };
+        self.say_to_all(&message);
+        self.keep_registration();
+        self.replace_damaged();
+    }
+
+    /// Says something to every broker that can be reached.
+    pub(super) fn say_to_all(&mut self, message: &PeerMessage) {
         let peers: Vec<BrokerId> = self.peers.reachable().collect();
         for peer in peers {
             self.outbox.broker(peer, &message.encode());
         }
-        self.keep_registration();
-        self.replace_damaged();
     }
 
     fn hears_leader(&self) -> bool {

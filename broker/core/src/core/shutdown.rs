@@ -2,6 +2,7 @@
 
 use super::Core;
 use super::output::Output;
+use super::peer_message::PeerMessage;
 use crate::ids::Micros;
 use crate::log::disk::Disk;
 
@@ -20,8 +21,14 @@ impl<D: Disk> Core<D> {
         if self.shutdown.since.is_none() {
             tracing::info!("shutting down: handing leaderships over");
             self.shutdown.since = Some(self.now.mono);
+            // Nobody is to hand leaderships back meanwhile.
+            self.say_to_all(&PeerMessage::Leaving);
             self.tick_shutdown();
         }
+    }
+
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.shutdown.since.is_some()
     }
 
     pub(super) fn tick_shutdown(&mut self) {

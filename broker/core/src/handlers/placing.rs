@@ -12,13 +12,11 @@ use crate::error::KafkaError;
 use crate::ids::{BrokerId, Index, Uuid};
 use crate::log::disk::Disk;
 use crate::meta::placement::place;
+use crate::meta::topics::INTERNAL_REPLICAS_MAX;
 use crate::meta::{ClusterConfig, Command, State};
 
 /// The topic that keeps groups of consumers.
 pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
-
-/// The most replicas that the groups' topic is made with.
-const OFFSETS_REPLICAS_MAX: u32 = 3;
 
 /// Where a new partition's replicas go, the first one to lead.
 pub(super) type Placement = Vec<BrokerId>;
@@ -87,9 +85,8 @@ pub(super) fn default_topic(state: &State, name: &str, id: Uuid) -> Result<Comma
         let partitions = ClusterConfig::of(state).offsets_partitions;
         // Brokers that are away for a moment count: thin coordinators would stay thin.
         let brokers = state.brokers().filter(|broker| !broker.cordoned).count();
-        let brokers = u32::try_from(brokers).unwrap_or(u32::MAX);
-        place(state, partitions, brokers.clamp(1, OFFSETS_REPLICAS_MAX))
-            .map_err(|error| Failure::from(&error))?
+        let replication = u32::try_from(brokers.clamp(1, INTERNAL_REPLICAS_MAX)).unwrap_or(1);
+        place(state, partitions, replication).map_err(|error| Failure::from(&error))?
     } else {
         place_new(state, -1, -1)?
     };

@@ -267,7 +267,11 @@ impl State {
             }
             let partition = self.partitions.get(id).ok_or(Refusal::UnknownPartition(*id))?;
             self.check_brokers(brokers, Some(partition)).map_err(refuse)?;
-            configs::check_majority(&self.topics.get(id.topic)?.configs, brokers.len())?;
+            let topic = self.topics.get(id.topic)?;
+            if !topic.internal {
+                // An internal topic follows the number of brokers, whatever it is set to.
+                configs::check_majority(&topic.configs, brokers.len())?;
+            }
             let peers = brokers.iter().map(|broker| self.peer_on(index, partition, *broker));
             if new.insert(*id, peers.collect()).is_some() {
                 return Err(refuse(AssignmentError::Repeated));

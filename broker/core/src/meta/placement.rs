@@ -1,16 +1,19 @@
 //! Plans for where replicas should be: spread by rack, then by load. Plans are functions of the
-//! state's targets, so a plan that was carried out plans nothing more. Proposing them is left to
+//! state's targets, so a plan that was carried out plans nothing more. Topics of users keep their
+//! number of replicas; the cluster's own follow the number of brokers. Proposing plans is left to
 //! the handlers and to the operator's orders; getting there is left to the operator.
 
 mod board;
 mod leaders;
+mod load;
 
 use std::collections::BTreeSet;
 
 use self::board::Board;
+use super::brokers::Broker;
 use super::partitions::REPLICAS_MAX;
 use super::state::State;
-use super::topics::TOPIC_PARTITIONS_MAX;
+use super::topics::{INTERNAL_REPLICAS_MAX, TOPIC_PARTITIONS_MAX};
 use crate::ids::{BrokerId, PartitionId, Uuid};
 
 /// Why there is no plan.
@@ -91,7 +94,8 @@ pub fn place(
 }
 
 /// New targets for all groups that should have a replica on this broker, so that none should.
-/// Groups that it is only still a member of have such a target already.
+/// Groups that it is only still a member of have such a target already. Where no other broker is
+/// left to take a replica, an internal topic has one fewer.
 pub fn drain(
     state: &State,
     broker: BrokerId,
@@ -101,43 +105,60 @@ pub fn drain(
     }
     let mut board = Board::new(state);
     board.deactivate(broker);
-    let ids: BTreeSet<PartitionId> = board.partitions_on(broker).collect();
+    let on = board.targets().filter(|(_, brokers)| brokers.contains(&broker));
+    let ids: BTreeSet<PartitionId> = on.map(|(id, _)| id).collect();
     for id in &ids {
         let others: Vec<BrokerId> =
             board.target(*id).iter().copied().filter(|b| *b != broker).collect();
-        let Some(instead) = board.best_for(*id, &others) else {
+        if let Some(instead) = board.best_for(*id, &others) {
+            board.move_replica(*id, broker, instead);
+            continue;
+        }
+        // A broker that is only away for a moment is waited for.
+        let all_there = remaining(state, broker).all(|b| others.contains(&b.id()));
+        if !state.is_internal(*id) || others.is_empty() || !all_there {
             return Err(cannot_keep(state, broker, *id));
-        };
-        board.move_replica(*id, broker, instead);
+        }
+        board.drop_replica(*id, broker);
     }
     leaders::balance(&mut board, |id| ids.contains(&id));
     Ok(board.changed(state))
 }
 
+/// The brokers that are to stay once this one is gone.
+fn remaining(state: &State, gone: BrokerId) -> impl Iterator<Item = &Broker> {
+    state.brokers().filter(move |b| b.id() != gone && !b.cordoned)
+}
+
 fn cannot_keep(state: &State, broker: BrokerId, id: PartitionId) -> PlaceError {
-    let remaining = || state.brokers().filter(|b| b.id() != broker && !b.cordoned);
     PlaceError::CannotKeepReplication {
         topic: state.topic(id.topic).map_or_else(String::new, |topic| topic.name.clone()),
         replication: state.partition(id).map_or(0, |partition| partition.target.len()),
-        remain: remaining().count(),
-        fenced: remaining().filter(|b| b.fenced).count(),
+        remain: remaining(state, broker).count(),
+        fenced: remaining(state, broker).filter(|b| b.fenced).count(),
     }
 }
 
 /// New targets for few groups, so that all brokers that take replicas carry their share and lead
-/// theirs. Empty when they do.
+/// theirs, and so that internal topics have as many replicas as there are brokers for. Empty when
+/// they do.
 #[must_use]
 pub fn rebalance(state: &State) -> Vec<(PartitionId, Vec<BrokerId>)> {
     let mut board = Board::new(state);
     let ids: Vec<PartitionId> = board.targets().map(|(id, _)| id).collect();
+    for id in ids.iter().filter(|id| state.is_internal(**id)) {
+        while board.target(*id).len() < INTERNAL_REPLICAS_MAX
+            && let Some(to) = board.best_for(*id, board.target(*id))
+        {
+            board.add_replica(*id, to);
+        }
+    }
     for id in ids {
         while let Some((from, to)) = board.rack_repair(id) {
             board.move_replica(id, from, to);
         }
     }
-    while let Some((id, from, to)) = board.load_move() {
-        board.move_replica(id, from, to);
-    }
+    load::balance(&mut board);
     leaders::balance(&mut board, |_| true);
     board.changed(state)
 }

@@ -178,11 +178,18 @@ impl State {
         counts
     }
 
-    /// The topic with the most replicas a partition, and how many.
+    /// Whether a group belongs to a topic that the cluster keeps for itself.
+    #[must_use]
+    pub fn is_internal(&self, id: PartitionId) -> bool {
+        self.topic(id.topic).is_some_and(|topic| topic.internal)
+    }
+
+    /// The topic with the most replicas a partition, and how many. Internal topics are left out, as
+    /// they follow the number of brokers.
     #[must_use]
     pub fn largest_replication(&self) -> Option<(&str, u32)> {
         let mut largest: Option<(Uuid, usize)> = None;
-        for (id, partition) in self.partitions() {
+        for (id, partition) in self.partitions().filter(|(id, _)| !self.is_internal(*id)) {
             if largest.is_none_or(|(_, most)| partition.target.len() > most) {
                 largest = Some((id.topic, partition.target.len()));
             }

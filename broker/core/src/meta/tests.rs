@@ -5,6 +5,7 @@ mod golden;
 mod model;
 mod placement;
 mod rules;
+mod sizes;
 
 use std::collections::BTreeMap;
 

@@ -9,6 +9,9 @@ use crate::ids::{Index, PartitionId, Uuid};
 /// The most partitions that a topic can have.
 pub const TOPIC_PARTITIONS_MAX: u32 = 10_000;
 
+/// The most replicas that an internal topic is given; where there are fewer brokers, it has fewer.
+pub const INTERNAL_REPLICAS_MAX: usize = 3;
+
 /// One topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {

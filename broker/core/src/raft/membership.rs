@@ -143,6 +143,11 @@ impl<D: Disk> Group<D> {
         all
     }
 
+    /// Whether a peer answers and has nearly all, so that a transfer to it would not take long.
+    pub fn could_lead(&self, peer: PeerId) -> bool {
+        self.caught_up(peer.0)
+    }
+
     /// Whether this group would lose its quorum if `broker` went away now.
     pub fn would_lose_quorum_without(&self, broker: BrokerId) -> bool {
         let (conf, _) = self.log().conf();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, Description};
 use chronik_core::core::input::{Input, Token};
 use chronik_core::core::output::Output;
-use chronik_core::core::{Config, Core, Limits};
+use chronik_core::core::{Config, Core, Limits, OpenError};
 use chronik_core::ids::{BrokerId, Micros, Now, Uuid};
 use chronik_core::log::mem_disk::MemDisk;
 use chronik_core::wire::Response;
@@ -42,10 +42,20 @@ impl Cluster {
     }
 
     pub(crate) fn start(&mut self, id: BrokerId, disk: MemDisk) {
+        self.start_life(id, disk, 1).unwrap();
+    }
+
+    /// Starts a broker with the directory of its `life`-th life.
+    pub(crate) fn start_life(
+        &mut self,
+        id: BrokerId,
+        disk: MemDisk,
+        life: u128,
+    ) -> Result<(), OpenError> {
         let seeds = (1..=5).filter(|seed| *seed != id.0);
         let config = Config {
             broker: id,
-            directory: Uuid::from_u128(u128::from(id.0) + 100),
+            directory: Uuid::from_u128(u128::from(id.0) + 100 * life),
             seed: 42,
             kafka_address: format!("127.0.0.1:{}", 9090 + id.0),
             peer_address: format!("127.0.0.1:{}", 9190 + id.0),
@@ -57,7 +67,7 @@ impl Cluster {
             limits: Limits { free_bytes_min: 0, ..Limits::default() },
             logger: slog::Logger::root(slog::Discard, slog::o!()),
         };
-        let (core, _) = Core::open(config, disk.clone(), self.now).unwrap();
+        let (core, _) = Core::open(config, disk.clone(), self.now)?;
         self.nodes.insert(id, Node { core, disk, peers: Vec::new(), inbox: VecDeque::new() });
         let others: Vec<BrokerId> =
             self.nodes.keys().copied().filter(|other| *other != id).collect();
@@ -72,6 +82,7 @@ impl Cluster {
             node.inbox.push_back(Input::PeerReachable { to: other, reachable: true });
         }
         self.settle();
+        Ok(())
     }
 
     /// Ends a node as kill -9 does; its disk stays.

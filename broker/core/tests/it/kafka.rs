@@ -36,7 +36,12 @@ impl Client {
         let request = AdminRequest::Initialize { cluster_id: "c".into(), brokers: 1 };
         cluster.order(BrokerId(1), request).unwrap();
         cluster.run(3_000);
-        Client { cluster, broker: BrokerId(1), seq: 0 }
+        Client::of(cluster, BrokerId(1))
+    }
+
+    /// A client of one of a cluster's brokers.
+    pub(crate) fn of(cluster: Cluster, broker: BrokerId) -> Client {
+        Client { cluster, broker, seq: 0 }
     }
 
     /// Sends a request and lets nothing but the disk act.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's world is test code too")]
 
 mod apis;
+mod balance;
 mod cluster;
 mod groups;
 mod kafka;

@@ -1,7 +1,11 @@
 //! A cluster's birth, its growth, the loss of a leader, and the return of a restarted broker.
 
 use chronik_core::admin::{AdminRequest, AdminResponse, NodeState};
+use chronik_core::core::Limits;
+use chronik_core::core::node::{Membership, NodeRecord};
 use chronik_core::ids::{BrokerId, PeerId};
+use chronik_core::log::mem_disk::MemDisk;
+use chronik_core::log::recover;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 
 use crate::cluster::Cluster;
@@ -95,4 +99,44 @@ fn a_dead_leader_is_replaced_fenced_and_comes_back() {
     assert!(!fenced(&mut cluster));
     let description = cluster.describe(leader);
     assert_eq!((description.state, description.boot), (NodeState::Member, 2));
+}
+
+#[test]
+fn a_broker_whose_meta_is_damaged_says_so_and_comes_back_with_a_new_directory() {
+    let mut cluster = three();
+    let broker = BrokerId(3);
+    let disk = cluster.kill(broker);
+    let wal = disk.paths().into_iter().filter(|path| path.starts_with("wal/"));
+    for path in wal {
+        // Early enough for much that was synced to follow it.
+        disk.flip(&path, 300);
+    }
+    let error = cluster.start_life(broker, disk, 1).unwrap_err().to_string();
+    assert!(error.contains("replica of __meta is damaged"), "{error}");
+    assert!(error.contains("remove the data directory"), "{error}");
+    // Its session has to end before its id can have another directory.
+    cluster.run(12_000);
+    cluster.start_life(broker, MemDisk::new(), 2).unwrap();
+    cluster.run(5_000);
+    let description = cluster.describe(broker);
+    assert_eq!(description.state, NodeState::Joining, "waits to be made a member of __meta");
+    let meta = cluster.describe(BrokerId(1)).meta.unwrap();
+    let known = meta.brokers.iter().find(|known| known.id == broker).unwrap();
+    assert_eq!((known.directory, known.fenced), (description.directory, false));
+}
+
+#[test]
+fn a_crash_in_the_middle_of_joining_is_made_good() {
+    let disk = MemDisk::new();
+    let mut found = recover::open(disk.clone(), Limits::default().log).unwrap();
+    let meta_peer = PeerId::new(1, BrokerId(1));
+    let membership = Membership { cluster_id: "c".into(), meta_peer, born_with: Some(1) };
+    let node = NodeRecord { boot: 1, membership: Some(membership), retired: false };
+    found.wal.set_node(node.encode());
+    let job = found.wal.write().unwrap().unwrap();
+    disk.sync(&job).unwrap();
+    let mut cluster = Cluster::new(0);
+    cluster.start(BrokerId(1), disk);
+    cluster.run(3_000);
+    assert_eq!(cluster.describe(BrokerId(1)).state, NodeState::Member);
 }

@@ -100,7 +100,14 @@ fn asking_for_a_topic_makes_it_if_the_client_and_the_cluster_allow() {
     assert_eq!(metadata(&mut client, "other", true).topics[0].error_code, 3);
 }
 
-fn set(client: &mut Client, kind: i8, resource: &str, name: &str, value: &str, error: i16) {
+pub(crate) fn set(
+    client: &mut Client,
+    kind: i8,
+    resource: &str,
+    name: &str,
+    value: &str,
+    error: i16,
+) {
     let config =
         alter::AlterableConfig::default().with_name(text(name)).with_value(Some(text(value)));
     let resource = alter::AlterConfigsResource::default()

@@ -288,6 +288,11 @@ impl World {
     }
 }
 
+/// The cluster's own topics have three replicas, or as many as there are brokers.
+pub(crate) fn is_internal(topic: &str) -> bool {
+    topic.starts_with("__")
+}
+
 impl ModelGroup {
     pub(crate) fn is_off_target(&self) -> bool {
         self.conf.is_joint() || !self.conf.learners.is_empty() || self.conf.voters != self.target
@@ -349,7 +354,8 @@ impl Cluster {
     }
 
     pub(crate) fn image(&self) -> Meta {
-        let largest = self.data.iter().max_by_key(|(_, g)| g.target.len());
+        let of_users = self.data.iter().filter(|((topic, _), _)| !is_internal(topic));
+        let largest = of_users.max_by_key(|(_, g)| g.target.len());
         Meta {
             applied: self.index,
             open: self.open,

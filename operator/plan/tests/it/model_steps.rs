@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronik_plan::{BrokerId, Change, Conf, META_TOPIC, Member, PeerId, Step, broker_of};
 
-use crate::model::{Cluster, Disk, ModelGroup, World};
+use crate::model::{Cluster, Disk, ModelGroup, World, is_internal};
 
 impl World {
     /// Carries a step out; false if it was refused.
@@ -221,7 +221,7 @@ impl Cluster {
     fn aim(
         &mut self,
         key: &(String, u32),
-        from: PeerId,
+        from: Option<PeerId>,
         to: BrokerId,
         lives: &mut BTreeMap<PeerId, String>,
     ) {
@@ -233,7 +233,9 @@ impl Cluster {
         let peer = held.unwrap_or_else(|| self.peer(to));
         lives.insert(peer, directory);
         let target = &mut self.data.get_mut(key).expect("it was just there").target;
-        target.remove(&from);
+        if let Some(from) = from {
+            target.remove(&from);
+        }
         target.insert(peer);
         self.count();
     }
@@ -245,13 +247,37 @@ impl Cluster {
                 continue;
             };
             let free = |id: &BrokerId| !target.iter().any(|p| broker_of(*p) == *id);
-            let Some(to) = self.open_to_replicas().into_iter().find(free) else { return false };
-            self.aim(&key, from, to, lives);
+            match self.open_to_replicas().into_iter().find(free) {
+                Some(to) => self.aim(&key, Some(from), to, lives),
+                // A broker that is only away is waited for.
+                None if is_internal(&key.0) && target.len() > 1 && !self.any_stays(free) => {
+                    self.data.get_mut(&key).expect("it was just there").target.remove(&from);
+                    self.count();
+                }
+                None => return false,
+            }
         }
         true
     }
 
+    fn any_stays(&self, free: impl Fn(&BrokerId) -> bool) -> bool {
+        self.brokers.iter().any(|(id, m)| !m.cordoned && free(id))
+    }
+
+    fn grow_internal(&mut self, lives: &mut BTreeMap<PeerId, String>) {
+        let internal = self.data.keys().filter(|(topic, _)| is_internal(topic));
+        for key in internal.cloned().collect::<Vec<_>>() {
+            while self.data[&key].target.len() < 3 {
+                let target = &self.data[&key].target;
+                let free = |id: &BrokerId| !target.iter().any(|p| broker_of(*p) == *id);
+                let Some(to) = self.open_to_replicas().into_iter().find(free) else { break };
+                self.aim(&key, None, to, lives);
+            }
+        }
+    }
+
     fn rebalance(&mut self, lives: &mut BTreeMap<PeerId, String>) -> bool {
+        self.grow_internal(lives);
         let order = self.open_to_replicas();
         let (Some(least), Some(most)) = (order.first(), order.last()) else { return true };
         if self.brokers[most].replicas - self.brokers[least].replicas <= 1 {
@@ -264,7 +290,7 @@ impl Cluster {
         let found = self.data.iter().find_map(|(k, g)| Some((k.clone(), from(g)?)));
         // A group counts on its old broker until it has moved, so one move a call.
         if let Some((key, peer)) = found {
-            self.aim(&key, peer, *least, lives);
+            self.aim(&key, Some(peer), *least, lives);
         }
         true
     }

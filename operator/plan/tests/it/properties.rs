@@ -97,7 +97,10 @@ fn disturb(world: &mut World, desired: &mut Desired) {
         }
         3 => {
             let replicas = 1 + world.dice.below(3) as usize;
-            let name = format!("t{}", world.dice.below(4));
+            let name = match world.dice.below(5) {
+                4 => "__internal".to_owned(),
+                n => format!("t{n}"),
+            };
             if world.cluster.as_ref().is_some_and(|c| !c.data.keys().any(|(t, _)| *t == name)) {
                 add_topic(world, &name, 5, replicas);
             }

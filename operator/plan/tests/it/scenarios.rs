@@ -26,6 +26,22 @@ fn one_grows_to_three_and_shrinks_to_one() {
 }
 
 #[test]
+fn internal_topics_follow_the_number_of_brokers() {
+    let mut world = formed(1, VolumePolicy::Delete);
+    assert!(add_topic(&mut world, "__internal", 16, 1));
+    assert!(add_topic(&mut world, "orders", 3, 1));
+    for brokers in [3, 1, 2, 5, 3, 2, 1] {
+        let last = converge(&mut world, &desired(brokers, VolumePolicy::Delete));
+        assert_eq!(words(&last), Vec::<String>::new());
+        assert_end(&world, brokers);
+        for ((topic, _), group) in &world.cluster.as_ref().unwrap().data {
+            let wanted = if topic == "orders" { 1 } else { brokers.min(3) };
+            assert_eq!(group.conf.voters.len(), wanted as usize, "{topic} on {brokers} brokers");
+        }
+    }
+}
+
+#[test]
 fn three_to_five_to_three_moves_replicas_on_and_off() {
     let mut world = formed(3, VolumePolicy::Retain);
     assert!(add_topic(&mut world, "orders", 10, 3));

@@ -172,6 +172,8 @@ impl TopicConfig {
 pub struct ClusterConfig {
     /// Whether asking for an unknown topic makes it.
     pub auto_create_topics: bool,
+    /// Whether leaderships go back to the first-named replicas by themselves.
+    pub auto_leader_rebalance: bool,
     /// Partitions of a topic made without saying how many.
     pub num_partitions: u32,
     /// Replicas of a topic made without saying how many.
@@ -207,9 +209,10 @@ impl ClusterConfig {
             let brokers = u32::try_from(brokers).unwrap_or(u32::MAX);
             default_replication_factor = default_replication_factor.min(brokers);
         }
-        let auto_create = effective("auto.create.topics.enable");
+        let enabled = |name: &str| effective(name).is_some_and(|e| e.value() == "true");
         ClusterConfig {
-            auto_create_topics: auto_create.is_some_and(|e| e.value() == "true"),
+            auto_create_topics: enabled("auto.create.topics.enable"),
+            auto_leader_rebalance: enabled("auto.leader.rebalance.enable"),
             num_partitions: count("num.partitions"),
             default_replication_factor,
             offsets_partitions: super::table::OFFSETS_PARTITIONS,

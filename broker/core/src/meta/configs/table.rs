@@ -120,6 +120,16 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         documentation: "Whether asking for the metadata of an unknown topic makes it.",
     },
     ConfigDef {
+        name: "auto.leader.rebalance.enable",
+        kind: ConfigType::Boolean,
+        default: "true",
+        rule: Rule::Boolean,
+        scope: Scope::Cluster,
+        inherits: None,
+        documentation: "Whether leaderships go back to the first-named replicas by themselves, a few every \
+            five seconds, once their brokers have been back for as long.",
+    },
+    ConfigDef {
         name: "default.replication.factor",
         kind: ConfigType::Int,
         default: "3",

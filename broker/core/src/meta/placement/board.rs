@@ -7,34 +7,46 @@ use super::super::state::State;
 use crate::ids::{BrokerId, PartitionId, Uuid};
 
 /// What one broker would carry.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Seat {
-    rack: Option<String>,
+    broker: BrokerId,
+    /// Its rack's number; brokers without one share a number.
+    rack: usize,
     /// May be given replicas, and have some taken.
     active: bool,
-    groups: BTreeSet<PartitionId>,
+    /// Its replicas.
+    load: usize,
     leads: usize,
-    /// Replicas of each topic.
-    topics: BTreeMap<Uuid, usize>,
 }
 
 /// All targets and all brokers.
 #[derive(Debug)]
 pub(super) struct Board {
     targets: BTreeMap<PartitionId, Vec<BrokerId>>,
-    seats: BTreeMap<BrokerId, Seat>,
+    /// By broker id.
+    seats: Vec<Seat>,
+    /// Replicas of each topic, by seat.
+    shares: BTreeMap<Uuid, Vec<usize>>,
+    /// How many racks there are.
+    racks: usize,
 }
 
 impl Board {
     /// The state's targets as they are.
     pub(super) fn new(state: &State) -> Board {
+        let rack = |broker: &super::super::Broker| broker.registration.rack.clone();
+        let names: BTreeSet<Option<String>> = state.brokers().map(rack).collect();
+        let names: Vec<Option<String>> = names.into_iter().collect();
         let seat = |broker: &super::super::Broker| Seat {
-            rack: broker.registration.rack.clone(),
+            broker: broker.id(),
+            rack: names.binary_search(&rack(broker)).unwrap_or_default(),
             active: broker.is_active(),
-            ..Seat::default()
+            load: 0,
+            leads: 0,
         };
-        let seats = state.brokers().map(|broker| (broker.id(), seat(broker))).collect();
-        let mut board = Board { targets: BTreeMap::new(), seats };
+        let seats = state.brokers().map(seat).collect();
+        let (targets, shares) = (BTreeMap::new(), BTreeMap::new());
+        let mut board = Board { targets, seats, shares, racks: names.len() };
         for (id, partition) in state.partitions() {
             board.insert(id, partition.target_brokers().collect());
         }
@@ -45,16 +57,16 @@ impl Board {
         self.active().count()
     }
 
-    pub(super) fn active(&self) -> impl Iterator<Item = BrokerId> + '_ {
-        self.seats.iter().filter(|(_, seat)| seat.active).map(|(id, _)| *id)
+    pub(super) fn active(&self) -> impl Iterator<Item = BrokerId> + Clone + '_ {
+        self.seats.iter().filter(|seat| seat.active).map(|seat| seat.broker)
     }
 
     pub(super) fn is_active(&self, broker: BrokerId) -> bool {
-        self.seats.get(&broker).is_some_and(|seat| seat.active)
+        self.seat(broker).is_some_and(|seat| seat.active)
     }
 
     pub(super) fn deactivate(&mut self, broker: BrokerId) {
-        if let Some(seat) = self.seats.get_mut(&broker) {
+        if let Some(seat) = self.seat_mut(broker) {
             seat.active = false;
         }
     }
@@ -67,34 +79,43 @@ impl Board {
         self.targets.iter().map(|(id, brokers)| (*id, brokers.as_slice()))
     }
 
-    pub(super) fn partitions_on(&self, broker: BrokerId) -> impl Iterator<Item = PartitionId> + '_ {
-        self.seats.get(&broker).into_iter().flat_map(|seat| seat.groups.iter().copied())
+    /// A broker's replicas.
+    pub(super) fn load(&self, broker: BrokerId) -> usize {
+        self.seat(broker).map_or(0, |seat| seat.load)
+    }
+
+    /// A broker's replicas of one topic.
+    pub(super) fn share(&self, topic: Uuid, broker: BrokerId) -> usize {
+        let shares = self.shares.get(&topic).zip(self.position(broker));
+        shares.and_then(|(shares, at)| shares.get(at)).copied().unwrap_or(0)
     }
 
     pub(super) fn leads(&self, broker: BrokerId) -> usize {
-        self.seats.get(&broker).map_or(0, |seat| seat.leads)
+        self.seat(broker).map_or(0, |seat| seat.leads)
     }
 
     /// Takes a group in.
     pub(super) fn insert(&mut self, id: PartitionId, brokers: Vec<BrokerId>) {
-        for (position, broker) in brokers.iter().enumerate() {
-            let Some(seat) = self.seats.get_mut(broker) else { continue };
-            seat.groups.insert(id);
-            seat.leads += usize::from(position == 0);
-            *seat.topics.entry(id.topic).or_default() += 1;
+        let seats = self.seats.len();
+        for (place, broker) in brokers.iter().enumerate() {
+            let Some(at) = self.position(*broker) else { continue };
+            let shares = self.shares.entry(id.topic).or_insert_with(|| vec![0; seats]);
+            shares[at] += 1;
+            self.seats[at].load += 1;
+            self.seats[at].leads += usize::from(place == 0);
         }
         self.targets.insert(id, brokers);
     }
 
     fn remove(&mut self, id: PartitionId) -> Vec<BrokerId> {
         let brokers = self.targets.remove(&id).unwrap_or_default();
-        for (position, broker) in brokers.iter().enumerate() {
-            let Some(seat) = self.seats.get_mut(broker) else { continue };
-            seat.groups.remove(&id);
-            seat.leads -= usize::from(position == 0);
-            if let Some(count) = seat.topics.get_mut(&id.topic) {
-                *count -= 1;
+        for (place, broker) in brokers.iter().enumerate() {
+            let Some(at) = self.position(*broker) else { continue };
+            if let Some(shares) = self.shares.get_mut(&id.topic) {
+                shares[at] -= 1;
             }
+            self.seats[at].load -= 1;
+            self.seats[at].leads -= usize::from(place == 0);
         }
         brokers
     }
@@ -107,11 +128,25 @@ impl Board {
         self.insert(id, brokers);
     }
 
+    /// Gives the group one more replica.
+    pub(super) fn add_replica(&mut self, id: PartitionId, to: BrokerId) {
+        let mut brokers = self.remove(id);
+        brokers.push(to);
+        self.insert(id, brokers);
+    }
+
+    /// Leaves the group one replica fewer.
+    pub(super) fn drop_replica(&mut self, id: PartitionId, from: BrokerId) {
+        let mut brokers = self.remove(id);
+        brokers.retain(|broker| *broker != from);
+        self.insert(id, brokers);
+    }
+
     /// Lets a broker of the group lead it.
     pub(super) fn lead(&mut self, id: PartitionId, leader: BrokerId) {
         let mut brokers = self.remove(id);
-        if let Some(position) = brokers.iter().position(|broker| *broker == leader) {
-            brokers.swap(0, position);
+        if let Some(place) = brokers.iter().position(|broker| *broker == leader) {
+            brokers.swap(0, place);
         }
         self.insert(id, brokers);
     }
@@ -121,27 +156,31 @@ impl Board {
     /// equals the first place goes round with the partition's number, so that groups that share one
     /// broker do not share all, and the death of one spreads over many.
     pub(super) fn best_for(&self, id: PartitionId, others: &[BrokerId]) -> Option<BrokerId> {
-        let racks = self.racks(others.iter().copied());
-        let turn = |position: usize| {
+        let racks = self.in_racks(others);
+        let shares = self.shares.get(&id.topic);
+        let turn = |at: usize| {
             let brokers = self.seats.len().max(1);
             let shift = (id.partition as usize).wrapping_mul(1 + others.len()) % brokers;
-            (position + brokers - shift) % brokers
+            (at + brokers - shift) % brokers
         };
         let candidates = self.seats.iter().enumerate();
-        let candidates = candidates.filter(|(_, (b, seat))| seat.active && !others.contains(b));
-        let best = candidates.min_by_key(|(position, (_, seat))| {
-            let in_rack = racks.get(&seat.rack).copied().unwrap_or(0);
-            let of_topic = seat.topics.get(&id.topic).copied().unwrap_or(0);
-            (in_rack, seat.groups.len(), of_topic, turn(*position))
+        let candidates =
+            candidates.filter(|(_, seat)| seat.active && !others.contains(&seat.broker));
+        let best = candidates.min_by_key(|(at, seat)| {
+            let of_topic = shares.and_then(|shares| shares.get(*at)).copied().unwrap_or(0);
+            (racks[seat.rack], seat.load, of_topic, turn(*at))
         });
-        best.map(|(_, (broker, _))| *broker)
+        best.map(|(_, seat)| seat.broker)
     }
 
     /// A move that spreads a group over racks better than it is.
     pub(super) fn rack_repair(&self, id: PartitionId) -> Option<(BrokerId, BrokerId)> {
+        if self.racks < 2 {
+            return None;
+        }
         let brokers = self.target(id);
-        let racks = self.racks(brokers.iter().copied());
-        let in_rack = |broker| racks.get(&self.rack(broker)).copied().unwrap_or(0);
+        let racks = self.in_racks(brokers);
+        let in_rack = |broker| self.seat(broker).map_or(0, |seat| racks[seat.rack]);
         // From the end: a follower moves rather than the broker that is to lead.
         brokers.iter().rev().filter(|from| self.is_active(**from)).find_map(|from| {
             let others: Vec<BrokerId> = brokers.iter().copied().filter(|b| b != from).collect();
@@ -150,37 +189,14 @@ impl Board {
         })
     }
 
-    /// A move from a broker with more replicas to one with at least two fewer, that leaves the
-    /// group spread over racks as well as it is; the widest difference first.
-    pub(super) fn load_move(&self) -> Option<(PartitionId, BrokerId, BrokerId)> {
-        let load = |broker: BrokerId| self.seats.get(&broker).map_or(0, |seat| seat.groups.len());
-        let mut pairs: Vec<(usize, BrokerId, BrokerId)> = Vec::new();
-        for from in self.active() {
-            let less = self.active().filter(|to| load(*to) + 2 <= load(from));
-            pairs.extend(less.map(|to| (load(from) - load(to), from, to)));
+    /// Whether a move leaves the group spread over racks as well as it is.
+    pub(super) fn keeps_spread(&self, id: PartitionId, from: BrokerId, to: BrokerId) -> bool {
+        if self.racks < 2 {
+            return true;
         }
-        pairs.sort_by_key(|(difference, from, to)| (usize::MAX - difference, *from, *to));
-        pairs.into_iter().find_map(|(_, from, to)| Some((self.group_to_move(from, to)?, from, to)))
-    }
-
-    /// The group to move: of the topic that `from` has the most of before `to`, and rather one that
-    /// `from` is not to lead.
-    fn group_to_move(&self, from: BrokerId, to: BrokerId) -> Option<PartitionId> {
-        let (source, sink) = (self.seats.get(&from)?, self.seats.get(&to)?);
-        let of = |seat: &Seat, id: PartitionId| seat.topics.get(&id.topic).copied().unwrap_or(0);
-        let movable = source.groups.iter().copied().filter(|id| {
-            let brokers = self.target(*id);
-            let spread = || {
-                let racks = self.racks(brokers.iter().copied());
-                let in_rack = |seat: &Seat| racks.get(&seat.rack).copied().unwrap_or(0);
-                in_rack(sink) < in_rack(source)
-            };
-            !brokers.contains(&to) && (source.rack == sink.rack || spread())
-        });
-        movable.min_by_key(|id| {
-            let topic_first = usize::MAX - (of(source, *id) + usize::MAX / 2 - of(sink, *id));
-            (topic_first, self.target(*id).first() == Some(&from), *id)
-        })
+        let racks = self.in_racks(self.target(id));
+        let (Some(from), Some(to)) = (self.seat(from), self.seat(to)) else { return false };
+        from.rack == to.rack || racks[to.rack] < racks[from.rack]
     }
 
     /// The groups whose target is not the state's.
@@ -190,15 +206,24 @@ impl Board {
         changed.map(|(id, now)| (*id, now.clone())).collect()
     }
 
-    fn rack(&self, broker: BrokerId) -> Option<String> {
-        self.seats.get(&broker).and_then(|seat| seat.rack.clone())
+    fn position(&self, broker: BrokerId) -> Option<usize> {
+        self.seats.binary_search_by_key(&broker, |seat| seat.broker).ok()
+    }
+
+    fn seat(&self, broker: BrokerId) -> Option<&Seat> {
+        self.seats.get(self.position(broker)?)
+    }
+
+    fn seat_mut(&mut self, broker: BrokerId) -> Option<&mut Seat> {
+        let at = self.position(broker)?;
+        self.seats.get_mut(at)
     }
 
     /// How many of these brokers are in each rack.
-    fn racks(&self, brokers: impl Iterator<Item = BrokerId>) -> BTreeMap<Option<String>, usize> {
-        let mut racks = BTreeMap::new();
-        for broker in brokers {
-            *racks.entry(self.rack(broker)).or_default() += 1;
+    fn in_racks(&self, brokers: &[BrokerId]) -> Vec<usize> {
+        let mut racks = vec![0; self.racks];
+        for seat in brokers.iter().filter_map(|broker| self.seat(*broker)) {
+            racks[seat.rack] += 1;
         }
         racks
     }

@@ -1,17 +1,56 @@
 //! Who is to lead: shifts leads along chains of groups, until no broker has two more than one that
 //! could take one over. Replicas do not move.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::board::Board;
 use crate::ids::{BrokerId, PartitionId};
 
 /// Balances the leads of the groups that may be changed over the active brokers.
 pub(super) fn balance(board: &mut Board, may_change: impl Fn(PartitionId) -> bool) {
-    while let Some(chain) = shortest_chain(board, &may_change) {
+    let mut edges = Edges::default();
+    for (id, brokers) in board.targets().filter(|(id, _)| may_change(*id)) {
+        edges.insert(board, id, brokers);
+    }
+    while let Some(chain) = shortest_chain(board, &edges) {
         for (id, leader) in chain {
+            edges.remove(id, board.target(id));
             board.lead(id, leader);
+            edges.insert(board, id, board.target(id));
         }
+    }
+}
+
+/// For each broker, whom it can give a lead to, and of which groups.
+#[derive(Debug, Default)]
+struct Edges(BTreeMap<BrokerId, BTreeMap<BrokerId, BTreeSet<PartitionId>>>);
+
+impl Edges {
+    fn insert(&mut self, board: &Board, id: PartitionId, brokers: &[BrokerId]) {
+        let Some((leader, followers)) = brokers.split_first() else { return };
+        if !board.is_active(*leader) {
+            return;
+        }
+        let takers = self.0.entry(*leader).or_default();
+        for follower in followers.iter().filter(|broker| board.is_active(**broker)) {
+            takers.entry(*follower).or_default().insert(id);
+        }
+    }
+
+    fn remove(&mut self, id: PartitionId, brokers: &[BrokerId]) {
+        let Some((leader, followers)) = brokers.split_first() else { return };
+        let Some(takers) = self.0.get_mut(leader) else { return };
+        for follower in followers {
+            if let Some(groups) = takers.get_mut(follower) {
+                groups.remove(&id);
+            }
+        }
+    }
+
+    /// Whom a broker can give a lead to, each with a group.
+    fn from(&self, giver: BrokerId) -> impl Iterator<Item = (BrokerId, PartitionId)> + '_ {
+        let takers = self.0.get(&giver).into_iter().flatten();
+        takers.filter_map(|(taker, groups)| Some((*taker, *groups.first()?)))
     }
 }
 
@@ -20,31 +59,10 @@ pub(super) fn balance(board: &mut Board, may_change: impl Fn(PartitionId) -> boo
 ///
 /// Each chain lowers the sum of the squares of the leads, so this ends; and when there is no chain,
 /// no other choice of leaders is more even.
-fn shortest_chain(
-    board: &Board,
-    may_change: &impl Fn(PartitionId) -> bool,
-) -> Option<Vec<(PartitionId, BrokerId)>> {
-    let edges = edges(board, may_change);
-    let mut givers: Vec<BrokerId> = edges.keys().copied().collect();
+fn shortest_chain(board: &Board, edges: &Edges) -> Option<Vec<(PartitionId, BrokerId)>> {
+    let mut givers: Vec<BrokerId> = edges.0.keys().copied().collect();
     givers.sort_by_key(|broker| (usize::MAX - board.leads(*broker), *broker));
-    givers.into_iter().find_map(|giver| chain_from(board, &edges, giver))
-}
-
-/// For each broker, whom it can give a lead to, and of which group.
-type Edges = BTreeMap<BrokerId, BTreeMap<BrokerId, PartitionId>>;
-
-fn edges(board: &Board, may_change: &impl Fn(PartitionId) -> bool) -> Edges {
-    let mut edges = Edges::new();
-    for (id, brokers) in board.targets().filter(|(id, _)| may_change(*id)) {
-        let Some((leader, followers)) = brokers.split_first() else { continue };
-        if !board.is_active(*leader) {
-            continue;
-        }
-        for follower in followers.iter().filter(|broker| board.is_active(**broker)) {
-            edges.entry(*leader).or_default().entry(*follower).or_insert(id);
-        }
-    }
-    edges
+    givers.into_iter().find_map(|giver| chain_from(board, edges, giver))
 }
 
 fn chain_from(
@@ -60,11 +78,11 @@ fn chain_from(
         if board.leads(broker) + 2 <= board.leads(giver) {
             return Some(walk_back(&reached, broker));
         }
-        for (next, id) in edges.get(&broker).into_iter().flatten() {
-            if !reached.contains_key(next) {
-                reached.insert(*next, Some((broker, *id)));
-                queue.push_back(*next);
-            }
+        for (next, id) in edges.from(broker) {
+            reached.entry(next).or_insert_with(|| {
+                queue.push_back(next);
+                Some((broker, id))
+            });
         }
     }
     None

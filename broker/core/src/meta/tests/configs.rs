@@ -160,6 +160,7 @@ fn typed_views() {
     c.accept(&set(all(), "auto.create.topics.enable", Some("false")));
     let expected = ClusterConfig {
         auto_create_topics: false,
+        auto_leader_rebalance: true,
         num_partitions: 4,
         default_replication_factor: 3,
         offsets_partitions: OFFSETS_PARTITIONS,
