@@ -56,7 +56,9 @@ impl<D: Disk> Core<D> {
 
     /// Brings one replica in line with the image.
     pub(super) fn reconcile(&mut self, id: PartitionId) {
-        if id == PartitionId::META {
+        // An image that is older than this directory's registration speaks of another life of this
+        // broker: to make its replicas would bring a lost disk's votes back.
+        if id == PartitionId::META || !self.knows_this_directory() {
             return;
         }
         let wanted = self.meta.replica_on(id, self.me());
@@ -79,6 +81,11 @@ impl<D: Disk> Core<D> {
             (None, Some(wanted)) => self.place(id, &wanted),
             (None, None) => {}
         }
+    }
+
+    fn knows_this_directory(&self) -> bool {
+        let known = self.meta.broker(self.me());
+        known.is_some_and(|known| known.registration.directory == self.config.directory)
     }
 
     /// The life of the replica that is on this node, whatever its state.
