@@ -21,7 +21,7 @@ use crate::event::{Event, Life};
 use crate::invariants::{Checks, Serial, Violation};
 use crate::options::Options;
 use crate::prng::Prng;
-use crate::world::World;
+use crate::world::{WALL_MS, World};
 
 use consumer::Consumer;
 use creator::Creator;
@@ -159,7 +159,7 @@ impl World {
     }
 
     fn act(&mut self, client: usize, came: Came) {
-        let wall_ms = i64::try_from(self.now / 1000).unwrap_or(0);
+        let wall_ms = WALL_MS + i64::try_from(self.now / 1000).unwrap_or(0);
         let bootstrap: Vec<BrokerId> = self.nodes.keys().copied().collect();
         let mut env = Env {
             now: self.now,

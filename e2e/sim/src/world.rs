@@ -19,7 +19,7 @@ use crate::trace::Trace;
 /// Virtual time begins here, so that zero can mean "never".
 const BEGIN: u64 = 1_000_000;
 /// What the wall clocks show at the beginning: some day in 2026, in milliseconds.
-const WALL_MS: i64 = 1_780_000_000_000;
+pub(crate) const WALL_MS: i64 = 1_780_000_000_000;
 /// How long a healed cluster may take to be whole again.
 const CALM_MAX: u64 = 60_000_000;
 /// How often a healed cluster is asked whether it is whole.
