@@ -13,6 +13,7 @@ pub mod applied;
 mod apply;
 pub mod brokers;
 pub mod command;
+mod conf_change;
 pub mod configs;
 mod fields;
 pub mod names;

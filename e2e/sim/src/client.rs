@@ -112,8 +112,7 @@ impl Clients {
         let producers = (0..options.producers).map(|n| Kind::Producer(Producer::new(n, options)));
         let consumers = (0..options.consumers).map(|n| Kind::Consumer(Consumer::new(n, options)));
         let all = std::iter::once(creator).chain(producers).chain(consumers);
-        let client =
-            |kind| Client { kind, connections: BTreeMap::new(), waits_for: None, due: 0 };
+        let client = |kind| Client { kind, connections: BTreeMap::new(), waits_for: None, due: 0 };
         Clients { all: all.map(client).collect(), connections: 0 }
     }
 
@@ -257,7 +256,9 @@ impl World {
 
     pub(crate) fn answer(&mut self, client: usize, token: Token, response: Option<Response>) {
         let state = &mut self.clients.all[client];
-        let Some((_, broker)) = state.waits_for.take_if(|(waits, _)| *waits == token) else { return };
+        let Some((_, broker)) = state.waits_for.take_if(|(waits, _)| *waits == token) else {
+            return;
+        };
         state.due = 0;
         match response {
             Some(response) => self.act(client, Came::Answer(response.body)),

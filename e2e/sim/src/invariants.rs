@@ -234,9 +234,11 @@ impl Checks {
         all.peek().is_some()
             && all.all(|(id, seen)| {
                 seen.conf.voters_outgoing.is_empty()
-                    && seen.conf.voters.iter().all(|voter| {
-                        self.synced.has(&(*id, PeerId(*voter)), self.truth.last(*id))
-                    })
+                    && seen
+                        .conf
+                        .voters
+                        .iter()
+                        .all(|voter| self.synced.has(&(*id, PeerId(*voter)), self.truth.last(*id)))
             })
     }
 }

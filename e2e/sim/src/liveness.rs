@@ -40,7 +40,10 @@ impl World {
                 let (other, commit) = *commits.entry(view.id).or_insert((*id, view.committed));
                 if commit.abs_diff(view.committed) > 64 {
                     let here = view.committed;
-                    return Some(format!("{} is at {commit} on {other:?} and {here} on {id:?}", view.id));
+                    return Some(format!(
+                        "{} is at {commit} on {other:?} and {here} on {id:?}",
+                        view.id
+                    ));
                 }
             }
         }

@@ -51,7 +51,9 @@ fn main() -> ExitCode {
     let (mut coverage, mut simulated, mut failed) = (Coverage::default(), 0, Vec::new());
     for seed in &seeds {
         let mut options = Options::swarm(*seed);
-        options.faults.retain(|(kind, _)| !arguments.without.iter().any(|name| name == kind.name()));
+        options
+            .faults
+            .retain(|(kind, _)| !arguments.without.iter().any(|name| name == kind.name()));
         let report = World::new(options, arguments.events).run(arguments.steps);
         coverage.merge(&report.coverage);
         simulated += report.simulated;
@@ -59,7 +61,10 @@ fn main() -> ExitCode {
             show(&report);
             failed.push(*seed);
         } else if arguments.seed.is_some() {
-            print(&format!("seed {seed}: whole after {} steps, trace {:016x}", report.steps, report.hash));
+            print(&format!(
+                "seed {seed}: whole after {} steps, trace {:016x}",
+                report.steps, report.hash
+            ));
         }
     }
     summary(seeds.len(), simulated, began.elapsed().as_secs_f64(), &coverage, &failed);
@@ -71,7 +76,10 @@ fn show(report: &Report) {
         print(line);
     }
     if let Some(broken) = &report.broken {
-        print(&format!("seed {} broke \"{}\" at step {}:", report.seed, broken.invariant, report.steps));
+        print(&format!(
+            "seed {} broke \"{}\" at step {}:",
+            report.seed, broken.invariant, report.steps
+        ));
         print(&format!("  {}", broken.what));
     }
     print(&format!("replay: cargo sim --seed {} --events --log", report.seed));

@@ -52,7 +52,8 @@ impl World {
         }
         let hello = core.hello();
         let now = self.now;
-        let answers = self.nodes.get(&to).is_some_and(|n| n.core.is_some() && n.paused_until <= now);
+        let answers =
+            self.nodes.get(&to).is_some_and(|n| n.core.is_some() && n.paused_until <= now);
         let cut = self.net.is_cut(from, to) || self.net.is_cut(to, from);
         if cut || !answers || dialler.paused_until > now {
             let again = self.chance.net.range(50_000, 400_000);
@@ -99,7 +100,9 @@ impl World {
         }
         let now = self.now;
         while let Some(stream) = self.net.streams.get_mut(&(id.from, id.to)) {
-            let Some((_, frame)) = stream.under_way.pop_front_if(|(at, _)| *at <= now) else { break };
+            let Some((_, frame)) = stream.under_way.pop_front_if(|(at, _)| *at <= now) else {
+                break;
+            };
             self.input(id.to, Input::PeerFrame { from: id.from, frame });
         }
     }

@@ -49,7 +49,8 @@ pub(crate) enum Death {
 impl World {
     /// Starts the process of a broker, if it does not run.
     pub(crate) fn start(&mut self, id: BrokerId) {
-        let fresh = || Uuid::from_u64_pair(self.options.seed, self.trace.steps() << 20 | u64::from(id.0));
+        let fresh =
+            || Uuid::from_u64_pair(self.options.seed, self.trace.steps() << 20 | u64::from(id.0));
         let node = self.nodes.entry(id).or_insert_with(|| Node {
             disk: MemDisk::new(),
             directory: fresh(),
@@ -248,7 +249,9 @@ impl World {
                     self.later(1_000, Event::Dial(id, peer));
                 }
             }
-            Output::Sync { ticket, class, files, dirs } => self.sync(id, ticket, class, files, dirs),
+            Output::Sync { ticket, class, files, dirs } => {
+                self.sync(id, ticket, class, files, dirs)
+            }
             Output::AdminReply { token, result } => {
                 let delay = self.chance.operator.skewed(200, 5_000);
                 self.later(delay, Event::OrderDone(token, result));

@@ -207,7 +207,8 @@ impl World {
     }
 
     fn step_done(&mut self) {
-        let dies = self.calm_since.is_none() && self.chance.operator.chance(self.options.operator_dies);
+        let dies =
+            self.calm_since.is_none() && self.chance.operator.chance(self.options.operator_dies);
         if dies {
             self.note("operator dies");
             self.coverage.count("operator deaths");

@@ -102,12 +102,12 @@ impl<D: Disk> Core<D> {
                 Machine::Groups(_) | Machine::Records(_),
             ) => {}
         }
-        if let Some(conf) = &entry.conf {
+        if let Some(change) = &entry.change {
             self.report_due = true;
             if id == PartitionId::META {
                 // Its membership is exact at every index, so that a removal is never judged by an
                 // older one.
-                self.meta.apply_meta_conf(&conf_report(entry.index, conf));
+                self.meta.apply_meta_change(entry.index, change);
             }
         }
         if id == PartitionId::META {

@@ -3,9 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use raft::eraftpb::ConfChangeV2;
+
 use super::applied::{Applied, AssignmentError, Outcome, Refusal};
 use super::brokers::Arrival;
-use super::command::{Command, ConfReport, ConfigResource, GroupReport, Registration};
+use super::command::{Command, ConfigResource, GroupReport, Registration};
+use super::conf_change;
 use super::configs::{self, ConfigError};
 use super::partitions::{BIRTH_INDEX, Partition, REPLICAS_MAX};
 use super::state::State;
@@ -55,17 +58,14 @@ impl State {
         }
     }
 
-    /// Takes in a membership change of `__meta` itself, applied at `conf.conf_index`. As changes and
-    /// commands are entries of one log, every broker sees the same state at the same index, and no
-    /// command is judged by an older membership. A report row says the same, later.
-    pub fn apply_meta_conf(&mut self, conf: &ConfReport) -> Applied {
-        let mut applied = Applied::default();
-        if let Some(meta) = self.partitions.get_mut(&PartitionId::META)
-            && meta.set_conf(conf.conf_index, conf)
-        {
-            applied.touched.insert(PartitionId::META);
+    /// Takes in a membership change of `__meta` itself, which is the entry at `index`. As changes
+    /// and commands are entries of one log, every broker sees the same state at the same index, and
+    /// no command is judged by an older membership. A report row says the same, later.
+    pub fn apply_meta_change(&mut self, index: Index, change: &ConfChangeV2) {
+        if let Some(meta) = self.partitions.get_mut(&PartitionId::META) {
+            let conf = conf_change::after(meta, index, change);
+            meta.set_conf(index, &conf);
         }
-        applied
     }
 
     fn genesis(&mut self, cluster_id: &str, brokers: u32, first: &Registration) -> Result {

@@ -115,7 +115,9 @@ impl<D: Disk> Group<D> {
     fn caught_up(&self, id: u64) -> bool {
         self.raw.raft.prs().get(id).is_some_and(|progress| {
             self.is_active(PeerId(id))
-                && progress.state == raft::ProgressState::Replicate
+                // In a quiet group a peer that has all stays in Probe after a broken stream.
+                && (progress.state == raft::ProgressState::Replicate
+                    || progress.matched == self.last_index())
                 && progress.matched + CAUGHT_UP_LAG_MAX >= self.last_index()
         })
     }

@@ -8,7 +8,7 @@
 //! 6. after the sync: `on_persist_ready`, and for a snapshot `advance_apply_to` its index.
 
 use bytes::Bytes;
-use raft::eraftpb::{ConfState, Entry as RaftEntry, Message, MessageType};
+use raft::eraftpb::{ConfChangeV2, ConfState, Entry as RaftEntry, Message, MessageType};
 
 use super::group::{Group, Persisting};
 use super::outbox::Outbox;
@@ -60,8 +60,8 @@ pub struct Committed {
     pub term: Term,
     /// What it is.
     pub what: Descriptor,
-    /// The membership from here on, for an entry that changed it.
-    pub conf: Option<ConfState>,
+    /// The change, for a membership change.
+    pub change: Option<ConfChangeV2>,
 }
 
 /// What the owner has to do after a drive, in this order.
@@ -207,28 +207,31 @@ impl<D: Disk> Group<D> {
     ) -> Result<(), DriveError> {
         let index = entry.index;
         let what = describe(entry).map_err(|source| DriveError::Entry { index, source })?;
-        let mut conf = None;
+        let mut change = None;
         if matches!(what, Descriptor::ConfChange) {
+            let decoded = chronik_raft_bridge::decode_conf_change_v2(&entry.data)
+                .map_err(|source| DriveError::Change { index, source })?;
             // A snapshot carries the membership of a later index than its own, and so does a log
             // that is opened again: what lies before that index is in it already.
             if index > self.log().conf().1 {
-                self.change(wal, entry)?;
+                self.change(wal, index, &decoded)?;
             }
-            let (now, since) = self.log().conf();
-            conf = (since == index).then(|| now.clone());
+            change = Some(decoded);
         }
         self.raw.advance_apply_to(index);
-        driven.committed.push(Committed { index, term: entry.term, what, conf });
+        driven.committed.push(Committed { index, term: entry.term, what, change });
         Ok(())
     }
 
-    fn change(&mut self, wal: &mut Wal<D>, entry: &RaftEntry) -> Result<(), DriveError> {
-        let index = entry.index;
-        let change = chronik_raft_bridge::decode_conf_change_v2(&entry.data)
-            .map_err(|source| DriveError::Change { index, source })?;
+    fn change(
+        &mut self,
+        wal: &mut Wal<D>,
+        index: Index,
+        change: &ConfChangeV2,
+    ) -> Result<(), DriveError> {
         let conf = self
             .raw
-            .apply_conf_change(&change)
+            .apply_conf_change(change)
             .map_err(|source| DriveError::Raft { index, source })?;
         self.stopped = !is_member(&conf, self.peer());
         self.raw.mut_store().set_conf(wal, conf, index);

@@ -46,18 +46,18 @@ impl Creator {
                     .with_name(name(&topic_name(self.made)))
                     .with_num_partitions(partitions)
                     .with_replication_factor(self.replication);
-                let body = CreateTopicsRequest::default()
-                    .with_topics(vec![topic])
-                    .with_timeout_ms(5_000);
+                let body =
+                    CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
                 let to = env.any_broker();
                 Action::Ask { to, version: 7, body: RequestBody::CreateTopics(body) }
             }
             Came::Time => Action::Sleep(3_600_000_000),
             Came::Unknown => Action::Sleep(env.rng.range(50_000, 500_000)),
             Came::Answer(ResponseBody::CreateTopics(answer)) => {
-                let error = answer.topics.first().map_or(Some(KafkaError::UnknownServerError), |t| {
-                    error_of(t.error_code)
-                });
+                let error = answer
+                    .topics
+                    .first()
+                    .map_or(Some(KafkaError::UnknownServerError), |t| error_of(t.error_code));
                 self.last = Some(format!("{error:?}"));
                 match error {
                     None | Some(KafkaError::TopicAlreadyExists) => {

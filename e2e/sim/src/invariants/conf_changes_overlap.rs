@@ -42,8 +42,10 @@ impl Confs {
         }
         let before = confs.range(..view.conf_index).next_back();
         let after = confs.range(view.conf_index + 1..).next();
-        for ((_, a), (_, b)) in
-            before.map(|b| (b, (&view.conf_index, view.conf))).into_iter().chain(after.map(|a| ((&view.conf_index, view.conf), a)))
+        for ((_, a), (_, b)) in before
+            .map(|b| (b, (&view.conf_index, view.conf)))
+            .into_iter()
+            .chain(after.map(|a| ((&view.conf_index, view.conf), a)))
         {
             // Only neighbours: one in between may not have been seen.
             if !overlap(a, b) && after.is_none() {

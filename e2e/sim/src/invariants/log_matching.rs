@@ -29,7 +29,12 @@ pub(super) fn check(
             let last = truth.group(view.id).last();
             return Violation::new(
                 NAME,
-                format!("{} {} commits {index} before anyone has committed {}", view.id, view.peer, last + 1),
+                format!(
+                    "{} {} commits {index} before anyone has committed {}",
+                    view.id,
+                    view.peer,
+                    last + 1
+                ),
             );
         }
         let entry = if index < view.first { None } else { core.entry_at(view.id, index) };
@@ -45,7 +50,10 @@ pub(super) fn check(
             Err(error) => {
                 return Violation::new(
                     NAME,
-                    format!("{} {} cannot read its committed entry {index}: {error}", view.id, view.peer),
+                    format!(
+                        "{} {} cannot read its committed entry {index}: {error}",
+                        view.id, view.peer
+                    ),
                 );
             }
         };

@@ -35,6 +35,9 @@ impl LostIdentities {
             return Ok(());
         }
         let (from, what) = (PeerId(message.from), message.get_msg_type());
-        Violation::new("lost identities stay lost", format!("{from}, lost, says {what:?} in {group}"))
+        Violation::new(
+            "lost identities stay lost",
+            format!("{from}, lost, says {what:?} in {group}"),
+        )
     }
 }

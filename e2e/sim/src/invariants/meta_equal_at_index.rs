@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chronik_core::core::Core;
 use chronik_core::ids::{BrokerId, Index};
 use chronik_core::log::mem_disk::MemDisk;
+use chronik_core::meta::State;
 
 use super::Violation;
 
@@ -28,10 +29,23 @@ impl Images {
                 Ok(())
             }
             Some((_, known)) if *known == bytes => Ok(()),
-            Some((other, _)) => Violation::new(
+            Some((other, known)) => Violation::new(
                 "images equal at equal index",
-                format!("{node:?} and {other:?} differ at index {index} of __meta"),
+                format!(
+                    "{node:?} and {other:?} differ at index {index} of __meta: {}",
+                    difference(bytes, known.clone())
+                ),
             ),
         }
     }
+}
+
+/// Where two images begin to differ, for people.
+fn difference(one: bytes::Bytes, other: bytes::Bytes) -> String {
+    let words = |bytes| State::decode(bytes).map_or_else(|e| e.to_string(), |s| format!("{s:?}"));
+    let (one, other) = (words(one), words(other));
+    let same = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let around =
+        |text: &str| -> String { text.chars().skip(same.saturating_sub(120)).take(240).collect() };
+    format!("...{}... against ...{}...", around(&one), around(&other))
 }

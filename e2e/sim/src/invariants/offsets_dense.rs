@@ -22,7 +22,8 @@ pub(super) fn append(truth: &mut Truth, id: PartitionId, entry: &Entry) -> Resul
     }
     let next = i64::try_from(group.records.len()).unwrap_or(i64::MAX);
     if info.base_offset != next {
-        let what = format!("{id} entry {} begins at offset {}, not {next}", entry.index, info.base_offset);
+        let what =
+            format!("{id} entry {} begins at offset {}, not {next}", entry.index, info.base_offset);
         return Violation::new(NAME, what);
     }
     let mut found: Vec<Option<Serial>> = Vec::new();
@@ -38,7 +39,12 @@ pub(super) fn append(truth: &mut Truth, id: PartitionId, entry: &Entry) -> Resul
         Err(error) => return Violation::new(NAME, format!("{id} entry {}: {error}", entry.index)),
     }
     if found.len() as u64 != u64::from(info.records) {
-        let what = format!("{id} entry {} says {} records and has {}", entry.index, info.records, found.len());
+        let what = format!(
+            "{id} entry {} says {} records and has {}",
+            entry.index,
+            info.records,
+            found.len()
+        );
         return Violation::new(NAME, what);
     }
     for serial in found {
@@ -54,7 +60,8 @@ pub(super) fn append(truth: &mut Truth, id: PartitionId, entry: &Entry) -> Resul
         let (producer, number) = serial;
         let newer = group.places.range((producer, number + 1)..(producer + 1, 0)).next();
         if let (Some((newer, at)), true) = (newer, is_idempotent(producer)) {
-            let what = format!("{id} has record {serial:?} at {offset}, behind {newer:?} at {at:?}");
+            let what =
+                format!("{id} has record {serial:?} at {offset}, behind {newer:?} at {at:?}");
             return Violation::new("no reordering", what);
         }
     }

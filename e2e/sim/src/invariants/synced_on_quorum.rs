@@ -80,7 +80,10 @@ impl Synced {
         let has = |voter: &u64| {
             self.on_disk.get(&(view.id, PeerId(*voter))).is_some_and(|extent| {
                 index <= extent.floor
-                    || extent.tail.get(&index).is_some_and(|on_disk| term.is_none_or(|t| t == *on_disk))
+                    || extent
+                        .tail
+                        .get(&index)
+                        .is_some_and(|on_disk| term.is_none_or(|t| t == *on_disk))
             })
         };
         let majority = |voters: &[u64]| {

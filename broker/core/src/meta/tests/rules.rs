@@ -1,5 +1,7 @@
 //! What each command does, and what it is refused for.
 
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2};
+
 use super::*;
 use crate::meta::state::GroupCounts;
 
@@ -46,8 +48,21 @@ fn meta_opens_at_its_first_size() {
     let replica = c.state.replica_on(PartitionId::META, broker(3)).unwrap();
     assert_eq!((replica.peer, replica.born), (peer(5, 3), false));
     let grown = vec![peer(1, 1), peer(4, 2), peer(5, 3)];
-    assert_eq!(c.state.apply_meta_conf(&voters(20, grown.clone())).touched.len(), 1);
-    assert!(c.state.apply_meta_conf(&voters(19, vec![peer(1, 1)])).touched.is_empty());
+    let promote = |peers: &[PeerId]| {
+        let mut change = ConfChangeV2::default();
+        let single = |peer: &PeerId| {
+            let mut single = ConfChangeSingle { node_id: peer.0, ..ConfChangeSingle::default() };
+            single.set_change_type(ConfChangeType::AddNode);
+            single
+        };
+        change.changes = peers.iter().map(single).collect::<Vec<_>>().into();
+        change
+    };
+    c.state.apply_meta_change(20, &promote(&grown[1..]));
+    assert!(c.state.partition(PartitionId::META).unwrap().is_joint());
+    assert!(!c.state.can_open());
+    c.state.apply_meta_change(21, &ConfChangeV2::default());
+    c.state.apply_meta_change(19, &promote(&[peer(9, 9)]));
     assert_eq!(c.state.partition(PartitionId::META).unwrap().voters, grown);
     assert!(c.state.can_open());
     c.accept(&Command::Open);
