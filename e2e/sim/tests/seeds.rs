@@ -25,7 +25,10 @@ fn runs(seeds: &[u64]) -> Vec<Report> {
         };
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a run reports what broke"))
+            .collect()
     });
     reports.sort_by_key(|(n, _)| *n);
     reports.into_iter().map(|(_, report)| report).collect()
