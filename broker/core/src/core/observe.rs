@@ -71,6 +71,19 @@ impl<D: Disk> Core<D> {
         })
     }
 
+    /// Replicas that wait for the cluster's image, as they came back from disk: group, life, the
+    /// last entry known to be committed, and the terms of those after it.
+    pub fn dormant_logs(
+        &self,
+    ) -> impl Iterator<Item = (PartitionId, PeerId, Index, Vec<(Index, Term)>)> {
+        self.dormant.values().map(|log| {
+            let committed = log.hard_state().commit;
+            let after = (committed + 1..=log.last())
+                .filter_map(|index| Some((index, raft::Storage::term(log, index).ok()?)));
+            (log.id(), log.peer(), committed, after.collect())
+        })
+    }
+
     /// The term of an entry; none if it is outside the log.
     pub fn term_at(&self, id: PartitionId, index: Index) -> Option<Term> {
         self.replicas.get(&id)?.group.term_at(index)

@@ -234,6 +234,12 @@ impl<D: Disk> Group<D> {
             .apply_conf_change(change)
             .map_err(|source| DriveError::Raft { index, source })?;
         self.stopped = !is_member(&conf, self.peer());
+        if self.stopped {
+            // Its own entries may still be on their way to the disk, and raft-rs looks for itself
+            // among the members when a leader's are synced.
+            let raft = &mut self.raw.raft;
+            raft.become_follower(raft.term, raft::INVALID_ID);
+        }
         self.raw.mut_store().set_conf(wal, conf, index);
         Ok(())
     }
