@@ -102,6 +102,7 @@ impl Checks {
             self.synced.begin(node, ticket, &view, core);
             self.promises.begin(node, ticket, &view);
         }
+        self.synced.begin_dormant(node, ticket, core);
     }
 
     /// A sync has ended.

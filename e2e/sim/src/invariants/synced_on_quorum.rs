@@ -49,6 +49,14 @@ impl Synced {
         extents.insert((view.id, view.peer), Extent { floor, tail });
     }
 
+    /// What came back from disk and is not in service yet is synced with all the rest.
+    pub(super) fn begin_dormant(&mut self, node: BrokerId, ticket: Ticket, core: &Core<MemDisk>) {
+        let extents = self.pending.entry((node, ticket)).or_default();
+        for (id, peer, floor, after) in core.dormant_logs() {
+            extents.insert((id, peer), Extent { floor, tail: after.into_iter().collect() });
+        }
+    }
+
     pub(super) fn end(&mut self, node: BrokerId, ticket: Ticket) {
         self.on_disk.extend(self.pending.remove(&(node, ticket)).unwrap_or_default());
     }
