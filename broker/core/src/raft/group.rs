@@ -4,6 +4,8 @@
 //!   Empty --snapshot--> Learner --joint change--> Voter (follower, candidate, leader)
 //!                          |                        |
 //!                          +---- own removal is applied ----> stopped
+//!                          ^                                          |
+//!                          +------ a leader has added it again -------+
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -320,13 +322,28 @@ impl<D: Disk> Group<D> {
     /// Takes a message of a peer, with the payloads of its entries. A message whose payloads are
     /// missing or wrong is dropped, as if the network had lost it.
     pub fn step(&mut self, message: Message, payloads: Vec<Bytes>) {
-        if self.stopped || message.to != self.raw.raft.id || !self.stage(&message, payloads) {
+        if message.to != self.raw.raft.id || (self.stopped && !self.takes_back(&message)) {
             return;
         }
+        if !self.stage(&message, payloads) {
+            return;
+        }
+        self.stopped = false;
         self.heard.insert(PeerId(message.from), self.ticks);
         // An error means a message that is out of date; raft has ignored it.
         let _ = self.raw.step(message);
         self.retime();
+    }
+
+    /// Whether a leader speaks to this replica although its own removal was the last that it
+    /// applied: it was added again under the same id, with its log and its vote as they were.
+    /// Until it has applied that, it is no voter of its own membership, and never campaigns.
+    fn takes_back(&self, message: &Message) -> bool {
+        let leads = matches!(
+            message.get_msg_type(),
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot
+        );
+        leads && message.term >= self.raw.raft.term
     }
 
     fn stage(&mut self, message: &Message, payloads: Vec<Bytes>) -> bool {

@@ -81,6 +81,23 @@ fn a_cluster_is_born_with_one_voter_and_grows_to_three() {
 }
 
 #[test]
+fn a_replica_that_is_removed_and_added_again_under_its_id_listens_again() {
+    let mut cluster = three();
+    let (controller, conf, _) = meta_conf(&mut cluster);
+    let other = conf.voters.iter().map(|id| PeerId(*id)).find(|id| id.broker() != controller);
+    let other = other.unwrap();
+    change_meta(&mut cluster, &[(other, ConfChangeType::RemoveNode)]);
+    cluster.run(2_000);
+    change_meta(&mut cluster, &[(other, ConfChangeType::AddLearnerNode)]);
+    cluster.run(2_000);
+    change_meta(&mut cluster, &[(other, ConfChangeType::AddNode)]);
+    cluster.run(1_000);
+    let applied = |cluster: &mut Cluster, id| cluster.describe(id).meta.unwrap().applied;
+    assert_eq!(applied(&mut cluster, other.broker()), applied(&mut cluster, controller));
+    assert_eq!(meta_conf(&mut cluster).1.voters.len(), 3);
+}
+
+#[test]
 fn a_dead_leader_is_replaced_fenced_and_comes_back() {
     let mut cluster = three();
     let leader = cluster.controller();
