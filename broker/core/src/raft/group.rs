@@ -335,15 +335,19 @@ impl<D: Disk> Group<D> {
         self.retime();
     }
 
-    /// Whether a leader speaks to this replica although its own removal was the last that it
-    /// applied: it was added again under the same id, with its log and its vote as they were.
-    /// Until it has applied that, it is no voter of its own membership, and never campaigns.
+    /// Whether others need this replica although it has applied its own removal: a leader has
+    /// added it again under the same id, or a voter does not know of the removal yet and cannot
+    /// win without its vote. Its log and its vote are as they were, and it never campaigns.
     fn takes_back(&self, message: &Message) -> bool {
-        let leads = matches!(
+        let needs = matches!(
             message.get_msg_type(),
-            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot
+            MessageType::MsgAppend
+                | MessageType::MsgHeartbeat
+                | MessageType::MsgSnapshot
+                | MessageType::MsgRequestVote
+                | MessageType::MsgRequestPreVote
         );
-        leads && message.term >= self.raw.raft.term
+        needs && message.term >= self.raw.raft.term
     }
 
     fn stage(&mut self, message: &Message, payloads: Vec<Bytes>) -> bool {
