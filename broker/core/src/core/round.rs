@@ -25,6 +25,8 @@ pub(super) struct Syncs {
     /// Groups with Readies that wait for a sync.
     waiting: BTreeSet<PartitionId>,
     checkpoint: Option<(Ticket, Checkpoint)>,
+    /// Whether what was read back at the start is synced.
+    recovered: bool,
 }
 
 impl Default for Syncs {
@@ -36,6 +38,7 @@ impl Default for Syncs {
             in_flight: None,
             waiting: BTreeSet::new(),
             checkpoint: None,
+            recovered: false,
         }
     }
 }
@@ -55,6 +58,11 @@ impl<D: Disk> Core<D> {
         self.report_soon();
         self.start_sync();
         self.start_checkpoint();
+        // What a killed process had written and not synced is read back as if it were on disk; so
+        // nothing is said on the strength of it before the first sync of this run.
+        if !self.syncs.recovered {
+            return;
+        }
         for (to, frame) in self.outbox.take() {
             if to != self.config.broker {
                 self.outputs.push(Output::Send { to, frame });
@@ -67,6 +75,7 @@ impl<D: Disk> Core<D> {
         match self.syncs.in_flight {
             Some((in_flight, round, upto)) if in_flight == ticket => {
                 self.syncs.in_flight = None;
+                self.syncs.recovered = true;
                 self.wal.synced(upto);
                 self.persisted(round);
             }
