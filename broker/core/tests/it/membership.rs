@@ -48,8 +48,13 @@ pub(crate) fn three() -> Cluster {
     grown(Cluster::new(3))
 }
 
-/// Three brokers with small files, where retention is looked at every second.
+/// Three brokers with small files.
 pub(crate) fn three_small() -> Cluster {
+    grown(Cluster::with(3, small()))
+}
+
+/// Small files, and retention is looked at every second.
+pub(crate) fn small() -> Limits {
     let log = chronik_core::log::Limits {
         segment_bytes: 4 << 10,
         flush_bytes: 1 << 10,
@@ -60,10 +65,10 @@ pub(crate) fn three_small() -> Cluster {
         ..chronik_core::log::Limits::default()
     };
     let retention_check = Micros::from_millis(1_000);
-    grown(Cluster::with(3, Limits { log, free_bytes_min: 0, retention_check, ..Limits::default() }))
+    Limits { log, free_bytes_min: 0, retention_check, ..Limits::default() }
 }
 
-fn grown(mut cluster: Cluster) -> Cluster {
+pub(crate) fn grown(mut cluster: Cluster) -> Cluster {
     cluster.run(500);
     assert_eq!(cluster.describe(BrokerId(1)).state, NodeState::Uninitialized);
     let birth = AdminRequest::Initialize { cluster_id: "c".into(), brokers: 3 };
