@@ -4,10 +4,10 @@
 use chronik_core::core::Limits;
 use chronik_core::ids::BrokerId;
 
+use crate::cluster::Cluster;
 use crate::kafka::Client;
 use crate::membership::{grown, small, three_small};
 use crate::records::{Records, assert_holds, batch, produce, put, with_topic};
-use crate::cluster::Cluster;
 
 const STORAGE_ERROR: i16 = 56;
 const TIMED_OUT: i16 = 7;

@@ -29,7 +29,7 @@ fn meta_conf(cluster: &mut Cluster) -> (BrokerId, ConfState, u64) {
     (controller, conf, group.conf_index)
 }
 
-fn change_meta(cluster: &mut Cluster, changes: &[(PeerId, ConfChangeType)]) {
+pub(crate) fn change_meta(cluster: &mut Cluster, changes: &[(PeerId, ConfChangeType)]) {
     let (controller, _, expected_conf_index) = meta_conf(cluster);
     let answer = cluster.order(
         controller,

@@ -1,12 +1,13 @@
 //! What the operator does to groups that are off target: a learner, its catching up, then one joint
 //! change; the leader's removal after it has handed over.
 
-use chronik_core::admin::{AdminRequest, GroupDescription};
+use chronik_core::admin::{AdminRequest, GroupDescription, NodeState};
 use chronik_core::ids::{BrokerId, PeerId};
+use chronik_core::log::mem_disk::MemDisk;
 use raft::eraftpb::ConfChangeType;
 
 use crate::cluster::Cluster;
-use crate::membership::change;
+use crate::membership::{change, change_meta};
 
 /// Works until every group has the members that it is to have.
 pub(crate) fn operate(cluster: &mut Cluster) {
@@ -27,6 +28,32 @@ pub(crate) fn operate(cluster: &mut Cluster) {
         cluster.run(200);
     }
     panic!("groups stay off target");
+}
+
+/// A fourth broker, which takes over all that the first one holds.
+pub(crate) fn move_to_a_fourth(cluster: &mut Cluster) {
+    add_fourth(cluster);
+    empty_first(cluster);
+    operate(cluster);
+}
+
+pub(crate) fn add_fourth(cluster: &mut Cluster) {
+    cluster.start(BrokerId(4), MemDisk::new());
+    cluster.run(3_000);
+    let controller = cluster.controller();
+    let meta = cluster.describe(controller).meta.unwrap();
+    let peer = meta.brokers.iter().find(|broker| broker.id == BrokerId(4)).unwrap().meta_peer;
+    change_meta(cluster, &[(peer, ConfChangeType::AddLearnerNode)]);
+    cluster.run(3_000);
+    assert_eq!(cluster.describe(BrokerId(4)).state, NodeState::Member);
+}
+
+/// Gives the first broker's replicas other places.
+pub(crate) fn empty_first(cluster: &mut Cluster) {
+    for order in [AdminRequest::Cordon(BrokerId(1)), AdminRequest::Drain(BrokerId(1))] {
+        cluster.order(BrokerId(2), order).unwrap();
+    }
+    cluster.run(1_000);
 }
 
 fn step(cluster: &mut Cluster, leader: BrokerId, group: &GroupDescription) {

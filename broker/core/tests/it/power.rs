@@ -51,11 +51,8 @@ fn one_broker_without_power_loses_nothing() {
     for seed in 0..6 {
         let (mut client, mut records) = filled(seed);
         unsynced(&mut client);
-        let victim = if seed % 2 == 0 {
-            leader(&mut client, "t")
-        } else {
-            followers(&mut client, "t")[0]
-        };
+        let victim =
+            if seed % 2 == 0 { leader(&mut client, "t") } else { followers(&mut client, "t")[0] };
         for id in 1..=3 {
             if BrokerId(id) != victim {
                 client.cluster.unhang(BrokerId(id));

@@ -8,6 +8,7 @@ use chronik_core::wire::api::ApiKey;
 use chronik_core::wire::records::{self, BatchBuilder};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -143,6 +144,22 @@ pub(crate) fn put(client: &mut Client, topic: &str, value: &[u8]) -> (i64, Bytes
     panic!("a record is never taken");
 }
 
+/// One fetch from whoever the client is at.
+pub(crate) fn fetch(client: &mut Client, topic: &str, from: i64) -> PartitionData {
+    let partition = FetchPartition::default()
+        .with_fetch_offset(from)
+        .with_partition_max_bytes(1 << 20)
+        .with_current_leader_epoch(-1);
+    let wanted =
+        FetchTopic::default().with_topic(topic_name(topic)).with_partitions(vec![partition]);
+    let request = m::FetchRequest::default()
+        .with_max_wait_ms(0)
+        .with_max_bytes(1 << 20)
+        .with_topics(vec![wanted]);
+    let response: m::FetchResponse = client.ask(ApiKey::Fetch, 12, &request);
+    response.responses[0].partitions[0].clone()
+}
+
 /// All records of the partition, as its leader serves them: from where it starts.
 pub(crate) fn read(client: &mut Client, topic: &str) -> Records {
     client.broker = leader(client, topic);
@@ -150,19 +167,7 @@ pub(crate) fn read(client: &mut Client, topic: &str) -> Records {
     assert_eq!(error, 0);
     let mut found = Vec::new();
     loop {
-        let partition = FetchPartition::default()
-            .with_fetch_offset(from)
-            .with_partition_max_bytes(1 << 20)
-            .with_current_leader_epoch(-1);
-        let wanted = FetchTopic::default()
-            .with_topic(topic_name(topic))
-            .with_partitions(vec![partition]);
-        let request = m::FetchRequest::default()
-            .with_max_wait_ms(0)
-            .with_max_bytes(1 << 20)
-            .with_topics(vec![wanted]);
-        let response: m::FetchResponse = client.ask(ApiKey::Fetch, 12, &request);
-        let partition = &response.responses[0].partitions[0];
+        let partition = fetch(client, topic, from);
         assert_eq!(partition.error_code, 0, "fetching {topic} from {from}");
         let mut bytes = partition.records.clone().unwrap_or_default();
         if bytes.is_empty() {
