@@ -29,6 +29,7 @@ mod reports;
 mod round;
 mod sessions;
 mod shutdown;
+mod stalled;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,6 +90,8 @@ pub struct Core<D: Disk> {
     deciding: bool,
     replacing: bool,
     shutdown: shutdown::Shutdown,
+    /// Whether a sync hangs.
+    stalled: bool,
     pub(crate) counters: inspect::Counters,
     pub(crate) producer_ids: handlers::ProducerIds,
     pub(crate) groups: handlers::Groups,
@@ -170,6 +173,7 @@ impl<D: Disk> Core<D> {
             deciding: false,
             replacing: false,
             shutdown: shutdown::Shutdown::default(),
+            stalled: false,
             counters,
             producer_ids: handlers::ProducerIds::default(),
             groups: handlers::Groups::default(),
@@ -255,7 +259,7 @@ impl<D: Disk> Core<D> {
 
     /// Whether records can still be taken without endangering what has to be written.
     pub(crate) fn has_space(&self) -> bool {
-        self.counters.free_bytes >= self.config.limits.free_bytes_min
+        !self.syncs.met_full() && self.counters.free_bytes >= self.config.limits.free_bytes_min
     }
 
     /// Time has passed. However late it is, groups tick once: a pause must not replay ticks.
@@ -277,6 +281,7 @@ impl<D: Disk> Core<D> {
         self.tick_sessions();
         self.report();
         self.tick_retention();
+        self.tick_stalled();
         self.tick_balance();
         self.tick_shutdown();
     }

@@ -17,6 +17,8 @@ pub(crate) struct Parked {
     next: u64,
     pub(crate) produces: BTreeMap<u64, ParkedProduce>,
     pub(crate) fetches: BTreeMap<u64, ParkedFetch>,
+    /// With acks=1: answered when this round's entries are in the write-ahead log.
+    pub(crate) unwritten: Vec<ParkedProduce>,
     deadlines: BTreeSet<(Micros, u64)>,
 }
 
@@ -83,6 +85,24 @@ impl<D: Disk> Core<D> {
             } else if let Some(fetch) = self.parked.take_fetch(id) {
                 self.answer_fetch(&fetch);
             }
+        }
+    }
+
+    /// This round's entries are in the write-ahead log.
+    pub(super) fn answer_written(&mut self) {
+        for produce in std::mem::take(&mut self.parked.unwritten) {
+            let token = produce.token;
+            let response = produce.answer();
+            self.reply(token, response);
+        }
+    }
+
+    /// This round's entries are not in the write-ahead log: there is no space.
+    pub(super) fn refuse_written(&mut self) {
+        for produce in std::mem::take(&mut self.parked.unwritten) {
+            let token = produce.token;
+            let response = produce.give_up(KafkaError::KafkaStorageError);
+            self.reply(token, response);
         }
     }
 

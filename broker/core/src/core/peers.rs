@@ -29,7 +29,7 @@ struct Peer {
     address: String,
     reachable: bool,
     heard: Option<Micros>,
-    /// Since when its stream to us is open; not while it says that it is leaving.
+    /// Since when its stream to us is open; not while it says that it cannot lead.
     connected: Option<Micros>,
     /// The directory that was heard of.
     directory: Option<Uuid>,
@@ -228,6 +228,12 @@ impl<D: Disk> Core<D> {
             PeerMessage::Leaving => {
                 if let Some(peer) = self.peers.table.get_mut(&from) {
                     peer.connected = None;
+                }
+            }
+            PeerMessage::Staying => {
+                let connected = self.peers.table.get_mut(&from).filter(|peer| peer.hello.is_some());
+                if let Some(peer) = connected {
+                    peer.connected = Some(self.now.mono);
                 }
             }
             PeerMessage::Register(command) => self.peer_registers(from, command),

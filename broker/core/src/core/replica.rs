@@ -123,7 +123,7 @@ impl<D: Disk> Replica<D> {
                 self.group.campaign();
             }
         }
-        self.group.has_ready()
+        self.group.has_ready() || self.group.log().has_fault()
     }
 
     /// Who leads, as far as this replica knows.

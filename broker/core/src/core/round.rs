@@ -22,6 +22,10 @@ pub(super) struct Syncs {
     /// Written, but not asked to be synced yet: up to which round.
     written: Option<(u64, SyncJob)>,
     in_flight: Option<(Ticket, u64, u64)>,
+    /// For how many ticks that one has been in flight.
+    ticks: usize,
+    /// The last write found no space.
+    full: bool,
     /// Groups with Readies that wait for a sync.
     waiting: BTreeSet<PartitionId>,
     checkpoint: Option<(Ticket, Checkpoint)>,
@@ -34,9 +38,25 @@ impl Default for Syncs {
             round: 1,
             written: None,
             in_flight: None,
+            ticks: 0,
+            full: false,
             waiting: BTreeSet::new(),
             checkpoint: None,
         }
+    }
+}
+
+impl Syncs {
+    /// Whether the last write found no space.
+    pub(super) fn met_full(&self) -> bool {
+        self.full
+    }
+
+    /// Counts a tick; for how many of them the sync in flight has been waited for. Ticks and not
+    /// time, because after a pause of the whole process the disk has done nothing wrong.
+    pub(super) fn tick(&mut self) -> usize {
+        self.ticks = if self.in_flight.is_some() { self.ticks + 1 } else { 0 };
+        self.ticks
     }
 }
 
@@ -99,9 +119,16 @@ impl<D: Disk> Core<D> {
         let written = self.wal.write();
         if let Err(DiskError::Full { path }) = &written {
             // What could not be written is kept, and tried again with the next round.
-            tracing::error!(%path, "the disk is full: nothing is acknowledged until there is space");
+            if !std::mem::replace(&mut self.syncs.full, true) {
+                tracing::error!(%path, "the disk is full: nothing is acknowledged until there is space");
+            }
+            self.refuse_written();
             return false;
         }
+        if std::mem::take(&mut self.syncs.full) {
+            tracing::info!("the disk has space again");
+        }
+        self.answer_written();
         self.syncs.round += 1;
         self.tell_received();
         match written {
@@ -130,6 +157,7 @@ impl<D: Disk> Core<D> {
         if let Some((round, job)) = self.syncs.written.take() {
             let ticket = self.ticket();
             self.syncs.in_flight = Some((ticket, round, job.upto));
+            self.syncs.ticks = 0;
             self.outputs.push(Output::Sync {
                 ticket,
                 class: SyncClass::Wal,

@@ -124,22 +124,27 @@ pub(crate) fn produce<D: Disk>(
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (p, partition) in topic.partitions.into_iter().enumerate() {
             let result = append(core, &topic.topic, partition.index, partition.records);
-            if let (Ok(Append::Waits { index, term, .. }), -1) = (&result, acks) {
-                let (slot, place) = (parked.slots.len(), (t, p));
-                let waiter = AppendWaiter { index: *index, term: *term, produce: id, slot };
-                park(core, &topic.topic, partition.index, waiter);
-                parked.slots.push(Some(place));
+            if let Ok(Append::Waits { index, term, .. }) = &result
+                && acks != 0
+            {
+                let slot = parked.slots.len();
+                if acks == -1 {
+                    let waiter = AppendWaiter { index: *index, term: *term, produce: id, slot };
+                    park(core, &topic.topic, partition.index, waiter);
+                }
+                parked.slots.push(Some((t, p)));
             }
             partitions.push(answer(core, partition.index, result, &mut parked.response));
         }
         parked.response.topics.push(ProducedTopic { topic: topic.topic, partitions });
     }
     if parked.slots.is_empty() {
-        // acks=1 is answered in the round that writes the entry to the write-ahead log.
         let response = parked.answer();
         core.reply(token, response);
-    } else {
+    } else if acks == -1 {
         core.parked.park_produce(id, parked);
+    } else {
+        core.parked.unwritten.push(parked);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use raft::eraftpb::{ConfChangeType, ConfChangeV2, ConfState};
+use raft::eraftpb::{ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState};
 
 use super::group::Group;
 use crate::admin::PeerProgress;
@@ -53,6 +53,12 @@ impl<D: Disk> Group<D> {
         }
         if self.raw.raft.has_pending_conf() {
             return Err(ChangeRefused::Pending);
+        }
+        if change.get_transition() == ConfChangeTransition::Explicit {
+            return Err(unsafe_because(
+                "a joint state that only its maker leaves outlives a maker that fails; \
+                 ask for the transition Auto or Implicit",
+            ));
         }
         let joint = !conf.voters_outgoing.is_empty();
         match (joint, change.changes.is_empty()) {

@@ -5,8 +5,17 @@
 mod apis;
 mod balance;
 mod cluster;
+mod damage;
+mod full;
 mod groups;
 mod kafka;
 mod membership;
+mod moves;
 mod offsets;
+mod operator;
+mod power;
+mod records;
+mod relaxed;
+mod retention;
+mod stalled;
 mod topics;

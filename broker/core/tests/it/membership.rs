@@ -3,14 +3,14 @@
 use chronik_core::admin::{AdminRequest, AdminResponse, NodeState};
 use chronik_core::core::Limits;
 use chronik_core::core::node::{Membership, NodeRecord};
-use chronik_core::ids::{BrokerId, PeerId};
+use chronik_core::ids::{BrokerId, Micros, PeerId};
 use chronik_core::log::mem_disk::MemDisk;
 use chronik_core::log::recover;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 
 use crate::cluster::Cluster;
 
-fn change(changes: &[(PeerId, ConfChangeType)]) -> Vec<u8> {
+pub(crate) fn change(changes: &[(PeerId, ConfChangeType)]) -> Vec<u8> {
     let mut all = ConfChangeV2::default();
     let singles = changes.iter().map(|(peer, kind)| {
         let mut single = ConfChangeSingle { node_id: peer.0, ..ConfChangeSingle::default() };
@@ -29,7 +29,7 @@ fn meta_conf(cluster: &mut Cluster) -> (BrokerId, ConfState, u64) {
     (controller, conf, group.conf_index)
 }
 
-fn change_meta(cluster: &mut Cluster, changes: &[(PeerId, ConfChangeType)]) {
+pub(crate) fn change_meta(cluster: &mut Cluster, changes: &[(PeerId, ConfChangeType)]) {
     let (controller, _, expected_conf_index) = meta_conf(cluster);
     let answer = cluster.order(
         controller,
@@ -45,7 +45,30 @@ fn change_meta(cluster: &mut Cluster, changes: &[(PeerId, ConfChangeType)]) {
 
 /// Three brokers, all of them voters of `__meta`.
 pub(crate) fn three() -> Cluster {
-    let mut cluster = Cluster::new(3);
+    grown(Cluster::new(3))
+}
+
+/// Three brokers with small files.
+pub(crate) fn three_small() -> Cluster {
+    grown(Cluster::with(3, small()))
+}
+
+/// Small files, and retention is looked at every second.
+pub(crate) fn small() -> Limits {
+    let log = chronik_core::log::Limits {
+        segment_bytes: 4 << 10,
+        flush_bytes: 1 << 10,
+        unflushed_bytes_max: 64 << 10,
+        wal_file_bytes: 64 << 10,
+        reclaim_bytes: 8 << 10,
+        cache_bytes: 4 << 10,
+        ..chronik_core::log::Limits::default()
+    };
+    let retention_check = Micros::from_millis(1_000);
+    Limits { log, free_bytes_min: 0, retention_check, ..Limits::default() }
+}
+
+pub(crate) fn grown(mut cluster: Cluster) -> Cluster {
     cluster.run(500);
     assert_eq!(cluster.describe(BrokerId(1)).state, NodeState::Uninitialized);
     let birth = AdminRequest::Initialize { cluster_id: "c".into(), brokers: 3 };
