@@ -31,6 +31,8 @@ pub(crate) struct ParkedProduce {
     response: ProduceResponse,
     /// Where each waiting partition's answer is, by slot: topic, partition; none once settled.
     slots: Vec<Option<(usize, usize)>>,
+    /// How many of them are not settled: a request can have very many.
+    unsettled: usize,
 }
 
 impl ParkedProduce {
@@ -38,13 +40,14 @@ impl ParkedProduce {
     /// was the last one.
     pub(crate) fn settle(&mut self, slot: usize, result: Result<Offset, KafkaError>) -> bool {
         let place = self.slots.get_mut(slot).and_then(Option::take);
+        self.unsettled -= usize::from(place.is_some());
         if let Some(partition) = place.and_then(|place| self.partition_mut(place)) {
             match result {
                 Ok(log_start) => partition.log_start_offset = log_start,
                 Err(error) => *partition = ProducedPartition::failed(partition.index, error),
             }
         }
-        self.slots.iter().all(Option::is_none)
+        self.unsettled == 0
     }
 
     /// The answer as it stands.
@@ -118,6 +121,7 @@ pub(crate) fn produce<D: Disk>(
         answers: acks != 0,
         response: ProduceResponse::default(),
         slots: Vec::new(),
+        unsettled: 0,
     };
     let id = core.parked.number();
     for (t, topic) in request.topics.into_iter().enumerate() {
@@ -129,6 +133,7 @@ pub(crate) fn produce<D: Disk>(
                 let waiter = AppendWaiter { index: *index, term: *term, produce: id, slot };
                 park(core, &topic.topic, partition.index, waiter);
                 parked.slots.push(Some(place));
+                parked.unsettled += 1;
             }
             partitions.push(answer(core, partition.index, result, &mut parked.response));
         }

@@ -5,6 +5,7 @@
 mod apis;
 mod balance;
 mod cluster;
+mod fetch;
 mod groups;
 mod kafka;
 mod membership;
