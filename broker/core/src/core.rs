@@ -265,11 +265,20 @@ impl<D: Disk> Core<D> {
         }
         self.ticked = self.now.mono;
         self.counters.free_bytes = self.disk.free_bytes();
+        let mut broken = Vec::new();
         for (id, replica) in &mut self.replicas {
-            if replica.tick() {
-                self.dirty.insert(*id);
+            match round::guarded(|| Ok(replica.tick())) {
+                Ok(true) => {
+                    self.dirty.insert(*id);
+                }
+                Ok(false) => {}
+                Err(reason) => broken.push((*id, reason)),
             }
         }
+        for (id, reason) in broken {
+            self.take_offline(id, reason);
+        }
+        self.tick_sync();
         self.tick_coordinators();
         self.tick_node();
         self.tick_proposals();

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::input::Ticket;
 use super::output::{Output, SyncClass};
 use super::{Core, with_causes};
-use crate::ids::{Now, PartitionId};
+use crate::ids::{Micros, Now, PartitionId};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::disk::{Disk, DiskError};
 use crate::log::wal::SyncJob;
@@ -21,11 +21,24 @@ pub(super) struct Syncs {
     round: u64,
     /// Written, but not asked to be synced yet: up to which round.
     written: Option<(u64, SyncJob)>,
-    in_flight: Option<(Ticket, u64, u64)>,
+    in_flight: Option<InFlight>,
     /// Groups with Readies that wait for a sync.
     waiting: BTreeSet<PartitionId>,
     checkpoint: Option<(Ticket, Checkpoint)>,
 }
+
+/// The sync of the write-ahead log that is under way.
+#[derive(Debug)]
+struct InFlight {
+    ticket: Ticket,
+    round: u64,
+    upto: u64,
+    since: Micros,
+    reported: bool,
+}
+
+/// A sync that takes longer than an election would: others can do what this node cannot.
+const SYNC_PATIENCE: Micros = Micros::from_millis(1_500);
 
 impl Default for Syncs {
     fn default() -> Syncs {
@@ -64,14 +77,30 @@ impl<D: Disk> Core<D> {
 
     /// A sync has reached the disk.
     pub(super) fn synced(&mut self, ticket: Ticket) {
-        match self.syncs.in_flight {
-            Some((in_flight, round, upto)) if in_flight == ticket => {
-                self.syncs.in_flight = None;
+        match self.syncs.in_flight.take_if(|sync| sync.ticket == ticket) {
+            Some(InFlight { round, upto, .. }) => {
                 self.wal.synced(upto);
                 self.persisted(round);
             }
-            Some(_) | None => self.checkpoint_synced(ticket),
+            None => self.checkpoint_synced(ticket),
         }
+    }
+
+    /// While a sync does not come back nothing that this node leads is committed: it hands its
+    /// leaderships over. Those of which it is the only voter have to wait.
+    pub(super) fn tick_sync(&mut self) {
+        let now = self.now.mono;
+        let Some(sync) = &mut self.syncs.in_flight else { return };
+        if now.since(sync.since) < SYNC_PATIENCE {
+            return;
+        }
+        if !std::mem::replace(&mut sync.reported, true) {
+            tracing::error!(
+                "the disk has not synced the write-ahead log for longer than an election takes: \
+                 handing leaderships over; check the disk"
+            );
+        }
+        self.hand_over_all();
     }
 
     fn drive(&mut self, id: PartitionId) {
@@ -129,7 +158,8 @@ impl<D: Disk> Core<D> {
         }
         if let Some((round, job)) = self.syncs.written.take() {
             let ticket = self.ticket();
-            self.syncs.in_flight = Some((ticket, round, job.upto));
+            let (upto, since) = (job.upto, self.now.mono);
+            self.syncs.in_flight = Some(InFlight { ticket, round, upto, since, reported: false });
             self.outputs.push(Output::Sync {
                 ticket,
                 class: SyncClass::Wal,
@@ -208,7 +238,7 @@ fn joined(before: SyncJob, after: SyncJob) -> SyncJob {
 }
 
 /// One group's broken invariant, raft's own panics included, must not end the node.
-fn guarded<T>(run: impl FnOnce() -> Result<T, DriveError>) -> Result<T, String> {
+pub(super) fn guarded<T>(run: impl FnOnce() -> Result<T, DriveError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => result.map_err(|error| with_causes(&error)),
         Err(panic) => Err(panic

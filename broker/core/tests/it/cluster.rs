@@ -15,6 +15,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<BrokerId, Node>,
     pub(crate) now: Now,
     tokens: u64,
+    /// A broker whose disk syncs nothing any more.
+    pub(crate) hangs: Option<BrokerId>,
     pub(crate) admin: BTreeMap<u64, Result<AdminResponse, AdminError>>,
     pub(crate) replies: BTreeMap<Token, Option<Response>>,
 }
@@ -22,7 +24,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Node {
     pub(crate) core: Core<MemDisk>,
     pub(crate) disk: MemDisk,
-    peers: Vec<BrokerId>,
+    pub(crate) peers: Vec<(BrokerId, String)>,
     inbox: VecDeque<Input>,
 }
 
@@ -32,6 +34,7 @@ impl Cluster {
             nodes: BTreeMap::new(),
             now: Now { mono: Micros(1_000_000), wall_ms: 1_700_000_000_000 },
             tokens: 0,
+            hangs: None,
             admin: BTreeMap::new(),
             replies: BTreeMap::new(),
         };
@@ -154,13 +157,14 @@ impl Cluster {
                         .push_back(Input::PeerFrame { from: id, frame: frame.concat().into() });
                 }
             }
+            Output::Sync { .. } if self.hangs == Some(id) => {}
             Output::Sync { ticket, files, dirs, .. } => {
                 let node = self.nodes.get_mut(&id).unwrap();
                 node.disk.sync_files(&files, &dirs).unwrap();
                 node.inbox.push_back(Input::Synced(ticket));
             }
             Output::Peers(peers) => {
-                self.nodes.get_mut(&id).unwrap().peers = peers.into_iter().map(|p| p.0).collect();
+                self.nodes.get_mut(&id).unwrap().peers = peers;
             }
             Output::Reply { token, response } => {
                 assert!(self.replies.insert(token, response).is_none(), "{token:?} answered twice");
