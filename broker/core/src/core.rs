@@ -79,6 +79,10 @@ pub struct Core<D: Disk> {
     proposals: Proposals<D>,
     pub(crate) parked: Parked,
     outputs: Vec<Output>,
+    /// Answers that leave once the round's entries are in the write-ahead log.
+    written: Vec<(Token, Option<Response>)>,
+    /// See [`Core::uncommitted_bytes`].
+    uncommitted: usize,
     ticked: Micros,
     report_due: bool,
     reporting: bool,
@@ -160,6 +164,8 @@ impl<D: Disk> Core<D> {
             outbox: Outbox::default(),
             parked: Parked::default(),
             outputs: Vec::new(),
+            written: Vec::new(),
+            uncommitted: 0,
             ticked: Micros(0),
             report_due: false,
             reporting: false,
@@ -240,6 +246,11 @@ impl<D: Disk> Core<D> {
     /// Answers a client.
     pub(crate) fn reply(&mut self, token: Token, response: Option<Response>) {
         self.outputs.push(Output::Reply { token, response });
+    }
+
+    /// Answers a client when what it sent is in the write-ahead log; on a full disk that can take.
+    pub(crate) fn reply_when_written(&mut self, token: Token, response: Option<Response>) {
+        self.written.push((token, response));
     }
 
     /// Ends a client's connection.

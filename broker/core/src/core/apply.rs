@@ -271,6 +271,7 @@ impl<D: Disk> Core<D> {
         self.lose_leadership(id);
         self.dirty.remove(&id);
         let replica = self.replicas.remove(&id)?;
+        self.uncommitted = self.uncommitted.saturating_sub(replica.uncommitted);
         for fetch in &replica.fetches {
             self.try_fetch_again(*fetch);
         }

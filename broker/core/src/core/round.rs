@@ -117,6 +117,7 @@ impl<D: Disk> Core<D> {
                 }
                 self.apply(id, driven);
                 self.after_drive(id);
+                self.count_uncommitted(id);
             }
             Err(reason) => self.take_offline(id, reason),
         }
@@ -132,7 +133,12 @@ impl<D: Disk> Core<D> {
             return false;
         }
         self.syncs.round += 1;
-        self.tell_received();
+        if written.is_ok() {
+            self.tell_received();
+            for (token, response) in std::mem::take(&mut self.written) {
+                self.reply(token, response);
+            }
+        }
         match written {
             Ok(Some(job)) => {
                 self.syncs.written = Some((

@@ -14,7 +14,7 @@ use crate::error::KafkaError;
 use crate::ids::{Index, Micros, Offset, Term};
 use crate::log::disk::Disk;
 use crate::meta::configs::TimestampType;
-use crate::raft::group::NotProposed;
+use crate::raft::group::{BATCH_BYTES_MAX, NotProposed};
 use crate::wire::batch::{self, BatchError, BatchHeader};
 use crate::wire::produce::{
     ProduceRequest, ProduceResponse, ProducedPartition, ProducedTopic, RecordError,
@@ -111,7 +111,10 @@ pub(crate) fn produce<D: Disk>(
     let acks = request.acks;
     if let Err(error) = check_request(core, &request) {
         let body = ResponseBody::Produce(request.refused(error));
-        return core.reply(token, (acks != 0).then_some(Response { header, body }));
+        return match acks {
+            0 => core.close(token),
+            _ => core.reply(token, Some(Response { header, body })),
+        };
     }
     let timeout = u64::try_from(request.timeout_ms).unwrap_or(0);
     let mut parked = ParkedProduce {
@@ -123,11 +126,14 @@ pub(crate) fn produce<D: Disk>(
         slots: Vec::new(),
         unsettled: 0,
     };
+    let (mut appended, mut refused) = (false, false);
     let id = core.parked.number();
     for (t, topic) in request.topics.into_iter().enumerate() {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (p, partition) in topic.partitions.into_iter().enumerate() {
             let result = append(core, &topic.topic, partition.index, partition.records);
+            appended |= matches!(result, Ok(Append::Waits { .. }));
+            refused |= result.is_err();
             if let (Ok(Append::Waits { index, term, .. }), -1) = (&result, acks) {
                 let (slot, place) = (parked.slots.len(), (t, p));
                 let waiter = AppendWaiter { index: *index, term: *term, produce: id, slot };
@@ -139,12 +145,18 @@ pub(crate) fn produce<D: Disk>(
         }
         parked.response.topics.push(ProducedTopic { topic: topic.topic, partitions });
     }
-    if parked.slots.is_empty() {
-        // acks=1 is answered in the round that writes the entry to the write-ahead log.
-        let response = parked.answer();
-        core.reply(token, response);
+    if !parked.slots.is_empty() {
+        return core.parked.park_produce(id, parked);
+    }
+    if acks == 0 && refused {
+        // Only the end of the connection can tell this client that it has to look for the leader.
+        return core.close(token);
+    }
+    let response = parked.answer();
+    if appended && acks == 1 {
+        core.reply_when_written(token, response);
     } else {
-        core.parked.park_produce(id, parked);
+        core.reply(token, response);
     }
 }
 
@@ -161,6 +173,10 @@ fn check_request<D: Disk>(core: &Core<D>, request: &ProduceRequest) -> Result<()
     if !core.has_space() {
         // Retriable: it works again when there is space.
         return Err(KafkaError::KafkaStorageError);
+    }
+    if core.uncommitted_bytes() > core.config.limits.uncommitted_bytes_max {
+        // Retriable as well: a quorum has to catch up first.
+        return Err(KafkaError::NotEnoughReplicas);
     }
     Ok(())
 }
@@ -183,7 +199,7 @@ fn append<D: Disk>(
         return Err(not_leader);
     }
     let records = records.ok_or(KafkaError::InvalidRecord)?;
-    if records.len() > partition.config.max_message_bytes {
+    if records.len() > partition.config.max_message_bytes.min(BATCH_BYTES_MAX) {
         return Err(KafkaError::MessageTooLarge.into());
     }
     let header = batch::validate(&records)?;
@@ -217,6 +233,7 @@ fn append<D: Disk>(
         partition.in_flight.append(proposed.index, &producer_batch(&header));
     }
     core.mark_dirty(id);
+    core.count_uncommitted(id);
     core.counters.records_in += count;
     core.counters.bytes_in += bytes;
     Ok(Append::Waits {

@@ -18,6 +18,7 @@ pub(crate) struct Cluster {
     /// A broker whose disk syncs nothing any more.
     pub(crate) hangs: Option<BrokerId>,
     pub(crate) admin: BTreeMap<u64, Result<AdminResponse, AdminError>>,
+    pub(crate) closed: Vec<Token>,
     pub(crate) replies: BTreeMap<Token, Option<Response>>,
 }
 
@@ -36,6 +37,7 @@ impl Cluster {
             tokens: 0,
             hangs: None,
             admin: BTreeMap::new(),
+            closed: Vec::new(),
             replies: BTreeMap::new(),
         };
         for id in 1..=brokers {
@@ -172,7 +174,8 @@ impl Cluster {
             Output::AdminReply { token, result } => {
                 assert!(self.admin.insert(token, result).is_none());
             }
-            Output::Close(_) | Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
+            Output::Close(token) => self.closed.push(token),
+            Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
             Output::Fatal(reason) => panic!("broker {id}: {reason}"),
         }
     }

@@ -10,4 +10,5 @@ mod groups;
 mod kafka;
 mod membership;
 mod offsets;
+mod produce;
 mod topics;
