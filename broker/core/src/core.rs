@@ -81,6 +81,8 @@ pub struct Core<D: Disk> {
     proposals: Proposals<D>,
     pub(crate) parked: Parked,
     outputs: Vec<Output>,
+    /// See [`Core::uncommitted_bytes`].
+    uncommitted: usize,
     ticked: Micros,
     report_due: bool,
     reporting: bool,
@@ -164,6 +166,7 @@ impl<D: Disk> Core<D> {
             outbox: Outbox::default(),
             parked: Parked::default(),
             outputs: Vec::new(),
+            uncommitted: 0,
             ticked: Micros(0),
             report_due: false,
             reporting: false,
@@ -270,10 +273,18 @@ impl<D: Disk> Core<D> {
         }
         self.ticked = self.now.mono;
         self.counters.free_bytes = self.disk.free_bytes();
+        let mut broken = Vec::new();
         for (id, replica) in &mut self.replicas {
-            if replica.tick() {
-                self.dirty.insert(*id);
+            match round::guarded(|| Ok(replica.tick())) {
+                Ok(true) => {
+                    self.dirty.insert(*id);
+                }
+                Ok(false) => {}
+                Err(reason) => broken.push((*id, reason)),
             }
+        }
+        for (id, reason) in broken {
+            self.take_offline(id, reason);
         }
         self.tick_coordinators();
         self.tick_node();

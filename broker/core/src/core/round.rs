@@ -84,13 +84,12 @@ impl<D: Disk> Core<D> {
 
     /// A sync has reached the disk.
     pub(super) fn synced(&mut self, ticket: Ticket) {
-        match self.syncs.in_flight {
-            Some((in_flight, round, upto)) if in_flight == ticket => {
-                self.syncs.in_flight = None;
+        match self.syncs.in_flight.take_if(|sync| sync.0 == ticket) {
+            Some((_, round, upto)) => {
                 self.wal.synced(upto);
                 self.persisted(round);
             }
-            Some(_) | None => self.checkpoint_synced(ticket),
+            None => self.checkpoint_synced(ticket),
         }
     }
 
@@ -108,6 +107,7 @@ impl<D: Disk> Core<D> {
                 }
                 self.apply(id, driven);
                 self.after_drive(id);
+                self.count_uncommitted(id);
             }
             Err(reason) => self.take_offline(id, reason),
         }
@@ -130,7 +130,9 @@ impl<D: Disk> Core<D> {
         }
         self.answer_written();
         self.syncs.round += 1;
-        self.tell_received();
+        if written.is_ok() {
+            self.tell_received();
+        }
         match written {
             Ok(Some(job)) => {
                 self.syncs.written = Some((
@@ -236,7 +238,7 @@ fn joined(before: SyncJob, after: SyncJob) -> SyncJob {
 }
 
 /// One group's broken invariant, raft's own panics included, must not end the node.
-fn guarded<T>(run: impl FnOnce() -> Result<T, DriveError>) -> Result<T, String> {
+pub(super) fn guarded<T>(run: impl FnOnce() -> Result<T, DriveError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => result.map_err(|error| with_causes(&error)),
         Err(panic) => Err(panic

@@ -15,7 +15,10 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<BrokerId, Node>,
     pub(crate) now: Now,
     tokens: u64,
+    /// A broker whose disk syncs nothing any more.
+    pub(crate) hangs: Option<BrokerId>,
     pub(crate) admin: BTreeMap<u64, Result<AdminResponse, AdminError>>,
+    pub(crate) closed: Vec<Token>,
     pub(crate) replies: BTreeMap<Token, Option<Response>>,
     pub(crate) limits: Limits,
     /// Nodes whose disks do not come back from a sync, with what they were asked.
@@ -25,7 +28,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Node {
     pub(crate) core: Core<MemDisk>,
     pub(crate) disk: MemDisk,
-    peers: Vec<BrokerId>,
+    pub(crate) peers: Vec<(BrokerId, String)>,
     inbox: VecDeque<Input>,
 }
 
@@ -39,7 +42,9 @@ impl Cluster {
             nodes: BTreeMap::new(),
             now: Now { mono: Micros(1_000_000), wall_ms: 1_700_000_000_000 },
             tokens: 0,
+            hangs: None,
             admin: BTreeMap::new(),
+            closed: Vec::new(),
             replies: BTreeMap::new(),
             limits,
             hanging: BTreeMap::new(),
@@ -181,13 +186,14 @@ impl Cluster {
             sync @ Output::Sync { .. } if self.hanging.contains_key(&id) => {
                 self.hanging.get_mut(&id).unwrap().push(sync);
             }
+            Output::Sync { .. } if self.hangs == Some(id) => {}
             Output::Sync { ticket, files, dirs, .. } => {
                 let node = self.nodes.get_mut(&id).unwrap();
                 node.disk.sync_files(&files, &dirs).unwrap();
                 node.inbox.push_back(Input::Synced(ticket));
             }
             Output::Peers(peers) => {
-                self.nodes.get_mut(&id).unwrap().peers = peers.into_iter().map(|p| p.0).collect();
+                self.nodes.get_mut(&id).unwrap().peers = peers;
             }
             Output::Reply { token, response } => {
                 assert!(self.replies.insert(token, response).is_none(), "{token:?} answered twice");
@@ -195,7 +201,8 @@ impl Cluster {
             Output::AdminReply { token, result } => {
                 assert!(self.admin.insert(token, result).is_none());
             }
-            Output::Close(_) | Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
+            Output::Close(token) => self.closed.push(token),
+            Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
             Output::Fatal(reason) => panic!("broker {id}: {reason}"),
         }
     }
