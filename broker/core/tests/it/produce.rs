@@ -62,4 +62,6 @@ fn nothing_is_acknowledged_that_a_full_disk_did_not_take() {
         let response: m::ProduceResponse = client.answer(ApiKey::Produce, 9, token);
         assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
     }
+    let seen = client.cluster.nodes[&client.broker].core.inspect();
+    assert_eq!(seen.uncommitted_bytes, 0, "nothing waits for a quorum any more");
 }
