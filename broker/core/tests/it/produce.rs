@@ -49,7 +49,7 @@ fn nothing_is_acknowledged_that_a_full_disk_did_not_take() {
     const STORAGE_ERROR: i16 = 56;
     let mut client = client();
     let disk = client.cluster.nodes[&client.broker].disk.clone();
-    let mut error = |client: &mut Client, acks| {
+    let error = |client: &mut Client, acks| {
         let token = produce(client, "t", acks);
         let response: m::ProduceResponse = client.answer(ApiKey::Produce, 9, token);
         response.responses[0].partition_responses[0].error_code
@@ -62,4 +62,6 @@ fn nothing_is_acknowledged_that_a_full_disk_did_not_take() {
     disk.set_capacity(None);
     client.cluster.run(500);
     assert_eq!([error(&mut client, 1), error(&mut client, -1)], [0, 0]);
+    let seen = client.cluster.nodes[&client.broker].core.inspect();
+    assert_eq!(seen.uncommitted_bytes, 0, "nothing waits for a quorum any more");
 }
