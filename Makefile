@@ -1,10 +1,10 @@
 # make up    three brokers on this machine, from examples/three-brokers.yaml
 # make test  all checks and tests
 # make bench Apache Kafka and Chronik side by side
-# make sim   many random clusters in the simulator (SEEDS=..., default 200)
+# make sim   many random clusters in the simulator (RUNS=..., default 200)
 
 MANIFEST ?= examples/three-brokers.yaml
-SEEDS ?= 200
+RUNS ?= 200
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -44,7 +44,7 @@ test: test-tools
 	$(call stage,tests of the crates,cargo test --workspace --locked --exclude chronik-e2e)
 	$(call stage,tidy and harness,cargo test -p chronik-e2e --locked --lib --test tidy --test seed)
 ifneq ($(wildcard e2e/sim/src/main.rs),)
-	$(call stage,simulator,cargo run --quiet -p chronik-sim --locked -- --seeds $(SEEDS))
+	$(call stage,simulator,cargo run --quiet -p chronik-sim --locked -- --runs $(RUNS))
 endif
 	$(call stage,clusters of processes,cargo test -p chronik-e2e --locked --test cluster -- --test-threads 1 --nocapture)
 
@@ -53,4 +53,4 @@ bench: test-tools
 	$(call stage,bench,$(TARGET)/release/chronik-bench $(BENCH))
 
 sim: build-tools
-	cargo run --release --quiet -p chronik-sim --locked -- --seeds $(SEEDS)
+	cargo run --release --quiet -p chronik-sim --locked -- --runs $(RUNS)

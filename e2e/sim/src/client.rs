@@ -51,7 +51,7 @@ pub(crate) fn is_idempotent(producer: u64) -> bool {
 #[derive(Debug)]
 enum Action {
     /// Ask a broker.
-    Ask { to: BrokerId, version: i16, body: RequestBody },
+    Ask { to: BrokerId, version: i16, body: Box<RequestBody> },
     /// Do nothing for so long.
     Sleep(u64),
 }
@@ -179,7 +179,7 @@ impl World {
                 self.clients.all[client].due = at;
                 self.queue.at(at, Event::Client(client));
             }
-            Ok(Action::Ask { to, version, body }) => self.ask_broker(client, to, version, body),
+            Ok(Action::Ask { to, version, body }) => self.ask_broker(client, to, version, *body),
             Err(Violation { invariant, what }) => self.fail(invariant, what),
         }
     }

@@ -12,7 +12,7 @@ impl Coverage {
     /// What the continuous runs have to reach.
     pub const REQUIRED: &'static [&'static str] = &[
         "acks",
-        "checkpoints",
+        "checkpoint syncs",
         "clock-step",
         "clusters formed",
         "disk-full",

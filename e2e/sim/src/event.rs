@@ -11,7 +11,7 @@ use chronik_core::wire::{Request, Response};
 
 /// Something that will happen.
 #[derive(Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// A node works off its inputs.
     Wake(BrokerId),
     /// A node's own deadline has come; void if it has another one by then.
@@ -55,11 +55,11 @@ pub enum Event {
 }
 
 /// Which run of a process.
-pub type Life = u64;
+pub(crate) type Life = u64;
 
 /// One stream; a new one after each break.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct StreamId {
+pub(crate) struct StreamId {
     /// Who sends.
     pub from: BrokerId,
     /// Who receives.
@@ -70,7 +70,7 @@ pub struct StreamId {
 
 /// One end of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
+pub(crate) enum End {
     /// Who sends.
     Sender,
     /// Who receives.
@@ -79,7 +79,7 @@ pub enum End {
 
 /// Events in the order of their time, and of their making where the time is the same.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(crate) struct Queue {
     order: BinaryHeap<Reverse<(u64, u64)>>,
     events: BTreeMap<u64, Event>,
     made: u64,
@@ -87,14 +87,14 @@ pub struct Queue {
 
 impl Queue {
     /// Adds an event.
-    pub fn at(&mut self, time: u64, event: Event) {
+    pub(crate) fn at(&mut self, time: u64, event: Event) {
         self.made += 1;
         self.order.push(Reverse((time, self.made)));
         self.events.insert(self.made, event);
     }
 
     /// The next event and its time.
-    pub fn next(&mut self) -> Option<(u64, Event)> {
+    pub(crate) fn next(&mut self) -> Option<(u64, Event)> {
         let Reverse((time, number)) = self.order.pop()?;
         Some((time, self.events.remove(&number)?))
     }

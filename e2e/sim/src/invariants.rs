@@ -28,7 +28,7 @@ use chronik_core::log::mem_disk::MemDisk;
 use chronik_core::raft::envelope::{self, Section};
 use raft::eraftpb::{Message, MessageType};
 
-pub use truth::Serial;
+pub(crate) use truth::Serial;
 use truth::Truth;
 
 use crate::coverage::Coverage;

@@ -25,10 +25,10 @@ impl World {
             let Some(core) = &node.core else { continue };
             images.insert(core.image().0, *id);
             for view in core.replica_views() {
-                if view.role == Role::Leader {
-                    if let Some(other) = leaders.insert(view.id, *id) {
-                        return Some(format!("{id:?} and {other:?} both lead {}", view.id));
-                    }
+                if view.role == Role::Leader
+                    && let Some(other) = leaders.insert(view.id, *id)
+                {
+                    return Some(format!("{id:?} and {other:?} both lead {}", view.id));
                 }
                 if view.applied != view.committed || view.committed != view.last {
                     // Writes never stop; only a replica that stays far behind is not converging.

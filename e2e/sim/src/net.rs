@@ -100,9 +100,10 @@ impl World {
         }
         let now = self.now;
         while let Some(stream) = self.net.streams.get_mut(&(id.from, id.to)) {
-            let Some((_, frame)) = stream.under_way.pop_front_if(|(at, _)| *at <= now) else {
+            if stream.under_way.front().is_none_or(|(at, _)| *at > now) {
                 break;
-            };
+            }
+            let Some((_, frame)) = stream.under_way.pop_front() else { break };
             self.input(id.to, Input::PeerFrame { from: id.from, frame });
         }
     }

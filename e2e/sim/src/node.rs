@@ -305,6 +305,9 @@ impl World {
         let early = rng.chance(500_000);
         let (now, thread) = (self.now, usize::from(class == SyncClass::Background));
         let node = self.nodes.get_mut(&id).expect("only a node that runs asks for a sync");
+        if class == SyncClass::Background {
+            self.coverage.count("checkpoint syncs");
+        }
         if class == SyncClass::Wal
             && let Some(core) = &node.core
         {

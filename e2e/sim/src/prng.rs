@@ -6,7 +6,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What a stream of chance is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Salt {
+pub(crate) enum Salt {
     /// The shape of the run.
     Options,
     /// When a node gets round to its inputs.
@@ -25,12 +25,12 @@ pub enum Salt {
 
 /// One stream of chance.
 #[derive(Debug)]
-pub struct Prng(ChaCha8Rng);
+pub(crate) struct Prng(ChaCha8Rng);
 
 impl Prng {
     /// The stream of `seed` for `salt`.
     #[must_use]
-    pub fn new(seed: u64, salt: Salt) -> Prng {
+    pub(crate) fn new(seed: u64, salt: Salt) -> Prng {
         let salt = match salt {
             Salt::Options => 1,
             Salt::Schedule => 2,
@@ -46,29 +46,29 @@ impl Prng {
     }
 
     /// Any number.
-    pub fn word(&mut self) -> u64 {
+    pub(crate) fn word(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// A number from `low` to `high`, both included.
-    pub fn range(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn range(&mut self, low: u64, high: u64) -> u64 {
         let span = high.saturating_sub(low).saturating_add(1);
         low + self.word() % span.max(1)
     }
 
     /// Whether something with this many chances in a million happens.
-    pub fn chance(&mut self, per_million: u64) -> bool {
+    pub(crate) fn chance(&mut self, per_million: u64) -> bool {
         per_million > 0 && self.word() % 1_000_000 < per_million
     }
 
     /// One of `items`; none if there are none.
-    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         let at = self.word() % (items.len() as u64).max(1);
         items.get(usize::try_from(at).unwrap_or(0))
     }
 
     /// Mostly `low`, sometimes much more, up to `high`: how long real things take.
-    pub fn skewed(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn skewed(&mut self, low: u64, high: u64) -> u64 {
         let span = high.saturating_sub(low);
         let shift = self.word() % 6;
         low + self.range(0, span >> shift)

@@ -8,7 +8,7 @@ const SHOWN: usize = 50;
 
 /// A record of a run.
 #[derive(Debug)]
-pub struct Trace {
+pub(crate) struct Trace {
     hash: u64,
     steps: u64,
     last: VecDeque<String>,
@@ -18,12 +18,12 @@ pub struct Trace {
 impl Trace {
     /// Nothing happened yet. With `echo`, everything is printed as it happens.
     #[must_use]
-    pub fn new(echo: bool) -> Trace {
+    pub(crate) fn new(echo: bool) -> Trace {
         Trace { hash: 0xcbf2_9ce4_8422_2325, steps: 0, last: VecDeque::new(), echo }
     }
 
     /// Something happened.
-    pub fn note(&mut self, now: u64, what: &str) {
+    pub(crate) fn note(&mut self, now: u64, what: &str) {
         self.steps += 1;
         self.absorb(&now.to_le_bytes());
         self.absorb(what.as_bytes());
@@ -41,7 +41,7 @@ impl Trace {
     }
 
     /// Bytes that must be the same in every run of the seed.
-    pub fn absorb(&mut self, bytes: &[u8]) {
+    pub(crate) fn absorb(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
@@ -49,19 +49,19 @@ impl Trace {
 
     /// All that happened, in one number.
     #[must_use]
-    pub fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> u64 {
         self.hash
     }
 
     /// How much happened.
     #[must_use]
-    pub fn steps(&self) -> u64 {
+    pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
     /// The last events.
     #[must_use]
-    pub fn last(&self) -> Vec<String> {
+    pub(crate) fn last(&self) -> Vec<String> {
         self.last.iter().cloned().collect()
     }
 }

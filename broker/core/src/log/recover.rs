@@ -56,6 +56,7 @@ pub fn open<D: Disk>(disk: D, limits: Limits) -> Result<Recovered<D>, OpenError>
         wal: Wal::new(disk, limits.clone()),
         groups: BTreeMap::new(),
         suspects: BTreeMap::new(),
+        short: BTreeMap::new(),
         all_suspect: None,
         known: BTreeSet::new(),
         notes: Vec::new(),
@@ -75,6 +76,9 @@ struct Replay<D: Disk> {
     groups: BTreeMap<PartitionId, GroupLog<D>>,
     /// Groups with damage, until they are made anew.
     suspects: BTreeMap<PartitionId, String>,
+    /// Groups whose segments are not all there. They may be gone rightly: an image that a leader
+    /// sent, which the write-ahead log has yet to tell, replaced them and let their files go.
+    short: BTreeMap<PartitionId, String>,
     all_suspect: Option<String>,
     /// Directories and file stems that the checkpoint names.
     known: BTreeSet<(String, String)>,
@@ -105,7 +109,7 @@ impl<D: Disk> Replay<D> {
                 Ok(()) => {}
                 Err(LogError::Disk(error)) => return Err(error.into()),
                 Err(error) => {
-                    self.suspects.insert(group.id(), error.to_string());
+                    self.short.insert(group.id(), error.to_string());
                 }
             }
             self.groups.insert(group.id(), group);
@@ -120,7 +124,7 @@ impl<D: Disk> Replay<D> {
                 Ok(())
             }
             Record::Create { id, peer, image } => {
-                self.suspects.remove(&id);
+                self.absolve(id);
                 let (disk, shared) = (self.wal.disk.clone(), self.wal.shared.clone());
                 let birth = Birth { peer, image };
                 let group = GroupLog::born(disk, shared, self.wal.limits.clone(), id, birth);
@@ -128,22 +132,29 @@ impl<D: Disk> Replay<D> {
                 Ok(())
             }
             Record::Destroy { id, peer } => {
-                self.suspects.remove(&id);
+                self.absolve(id);
                 self.wal.corrupt.remove(&id);
                 self.groups.remove(&id);
                 self.wal.bury(id, peer);
                 Ok(())
             }
             Record::Corrupt { id, peer, reason } => {
-                self.suspects.remove(&id);
+                self.absolve(id);
                 self.groups.remove(&id);
                 self.wal.corrupt.insert(id, (peer, reason));
                 Ok(())
             }
-            Record::Install { id, image } => self.with(id, |group| {
-                group.replay_install(image);
-                Ok(())
-            }),
+            Record::Install { id, image } => {
+                if !self.suspects.contains_key(&id) {
+                    self.short.remove(&id);
+                }
+                self.with(id, |group| {
+                    group.replay_install(image);
+                    Ok(())
+                })
+            }
+            // Its votes and members still count; entries do not, until its log restarts.
+            Record::Entry { id, .. } if self.short.contains_key(&id) => Ok(()),
             Record::Entry { id, row, bytes } => {
                 self.with(id, |group| group.replay_entry(row, bytes))
             }
@@ -182,6 +193,12 @@ impl<D: Disk> Replay<D> {
         done
     }
 
+    /// What was wrong with a replica ends with that life of it.
+    fn absolve(&mut self, id: PartitionId) {
+        self.suspects.remove(&id);
+        self.short.remove(&id);
+    }
+
     /// A record is damaged below what was synced.
     fn damaged(&mut self, id: PartitionId, place: String) {
         if id.topic == Uuid::nil() {
@@ -199,7 +216,8 @@ impl<D: Disk> Replay<D> {
         let ids: Vec<PartitionId> = self.groups.keys().copied().collect();
         for id in ids {
             let Some(group) = self.groups.get_mut(&id) else { continue };
-            let mut reason = self.suspects.remove(&id).or_else(|| self.all_suspect.clone());
+            let found = self.suspects.remove(&id).or_else(|| self.short.remove(&id));
+            let mut reason = found.or_else(|| self.all_suspect.clone());
             if reason.is_none() {
                 reason = group.recovered().err().map(|error| error.to_string());
             }

@@ -22,7 +22,7 @@ pub(super) fn metadata(to: BrokerId, topic: &str) -> Action {
     let body = MetadataRequest::default()
         .with_topics(Some(vec![topic]))
         .with_allow_auto_topic_creation(false);
-    Action::Ask { to, version: 12, body: RequestBody::Metadata(body) }
+    Action::Ask { to, version: 12, body: Box::new(RequestBody::Metadata(body)) }
 }
 
 /// What the answer says; none if it knows nothing of the topic.

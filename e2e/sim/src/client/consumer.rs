@@ -60,7 +60,7 @@ impl Consumer {
             Came::Answer(ResponseBody::Fetch(answer)) => {
                 let topic = answer.topics.into_iter().next();
                 match topic.and_then(|topic| topic.partitions.into_iter().next()) {
-                    Some(partition) => self.fetched(env, partition),
+                    Some(partition) => self.fetched(env, &partition),
                     None => {
                         self.leaders = None;
                         self.last = Some(format!("{:?}", answer.error));
@@ -110,10 +110,10 @@ impl Consumer {
             forgotten: Vec::new(),
             rack_id: StrBytes::default(),
         });
-        Action::Ask { to, version: 12, body }
+        Action::Ask { to, version: 12, body: Box::new(body) }
     }
 
-    fn fetched(&mut self, env: &mut Env<'_>, got: FetchedPartition) -> Result<Action, Violation> {
+    fn fetched(&mut self, env: &mut Env<'_>, got: &FetchedPartition) -> Result<Action, Violation> {
         if let Some(error) = got.error {
             self.last = Some(format!("{error:?}"));
             if error == KafkaError::OffsetOutOfRange {

@@ -49,7 +49,7 @@ impl Creator {
                 let body =
                     CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
                 let to = env.any_broker();
-                Action::Ask { to, version: 7, body: RequestBody::CreateTopics(body) }
+                Action::Ask { to, version: 7, body: Box::new(RequestBody::CreateTopics(body)) }
             }
             Came::Time => Action::Sleep(3_600_000_000),
             Came::Unknown => Action::Sleep(env.rng.range(50_000, 500_000)),

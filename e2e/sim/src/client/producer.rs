@@ -35,7 +35,7 @@ impl Producer {
         Producer {
             number,
             topic: topic_name(number % u64::from(options.topics)),
-            by_id: n % 2 == 0,
+            by_id: n.is_multiple_of(2),
             id: None,
             leaders: None,
             sequence: 0,
@@ -104,7 +104,11 @@ impl Producer {
                 .with_producer_epoch(-1)
                 .with_transaction_timeout_ms(60_000);
             let to = env.any_broker();
-            return Action::Ask { to, version: 4, body: RequestBody::InitProducerId(body) };
+            return Action::Ask {
+                to,
+                version: 4,
+                body: Box::new(RequestBody::InitProducerId(body)),
+            };
         }
         let Some(to) = self.leader() else {
             return ask::metadata(env.any_broker(), &self.topic);
@@ -129,7 +133,7 @@ impl Producer {
             timeout_ms: 4_000,
             topics: vec![ProduceTopic { topic, partitions: vec![partition] }],
         });
-        Action::Ask { to, version, body }
+        Action::Ask { to, version, body: Box::new(body) }
     }
 
     fn build(&self, wall_ms: i64) -> bytes::Bytes {

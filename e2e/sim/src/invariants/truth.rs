@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chronik_core::ids::{Index, Offset, PartitionId, Term};
 
 /// The name of one record: its producer and its number there.
-pub type Serial = (u64, u64);
+pub(crate) type Serial = (u64, u64);
 
 /// All groups.
 #[derive(Debug, Default)]

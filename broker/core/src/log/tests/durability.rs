@@ -180,6 +180,51 @@ fn a_destroyed_replica_stays_dead_and_its_files_go() {
 }
 
 #[test]
+fn an_image_replaces_segments_that_the_checkpoint_still_names() {
+    let mut shard = Shard::new();
+    shard.create(id(0), birth());
+    for _ in 0..8 {
+        shard.commit(id(0), 1, 900);
+    }
+    shard.checkpoint();
+    assert!(shard.disk.paths().iter().any(|path| path.starts_with("groups/")));
+    let (log, wal) = shard.log(id(0));
+    let (last, conf) = (log.last(), log.conf().0.clone());
+    log.append(wal, vec![batch(last + 1, 1, log.log_end(), 1, 900)]).unwrap();
+    log.set_hard_state(wal, &hard(4, 77, last));
+    let image = Image { index: 50, term: 3, start: 40, next: 40, conf, ..Image::default() };
+    log.install(wal, image).unwrap();
+    // Its old files go as soon as that is synced, long before the next checkpoint.
+    shard.sync();
+    assert!(!shard.disk.paths().iter().any(|path| path.starts_with("groups/")));
+    let mut shard = Shard::open(&shard.crash());
+    let log = &shard.groups[&id(0)];
+    assert_eq!((log.first(), log.last(), log.hard_state()), (51, 50, &hard(4, 77, 50)));
+    assert_eq!(shard.commit(id(0), 1, 100), 51);
+    assert_eq!(Shard::open(&shard.crash()).groups[&id(0)].last(), 51);
+}
+
+#[test]
+fn segments_that_vanished_for_no_reason_stop_their_replica() {
+    let mut shard = Shard::new();
+    for partition in 0..2 {
+        shard.create(id(partition), birth());
+        for _ in 0..8 {
+            shard.commit(id(partition), 1, 900);
+        }
+    }
+    shard.checkpoint();
+    shard.commit(id(0), 1, 900);
+    let disk = shard.crash();
+    let (dir, path) = (id(0).to_string(), disk.paths());
+    let path = path.into_iter().find(|path| path.contains(&dir) && path.ends_with(".log")).unwrap();
+    disk.remove(&path).unwrap();
+    let found = recover(&disk);
+    assert_eq!(found.groups.keys().copied().collect::<Vec<_>>(), vec![id(1)]);
+    assert!(found.corrupt[0].2.contains("no such file"), "{:?}", found.corrupt);
+}
+
+#[test]
 fn a_failed_sync_is_told() {
     let mut shard = Shard::new();
     shard.create(id(0), birth());
