@@ -85,6 +85,8 @@ fn shown(seen: CoreInspection) -> Inspection {
         coordinators,
         produces_parked,
         fetches_parked,
+        watches,
+        uncommitted_bytes,
         meta_applied,
         brokers_fenced,
     } = seen;
@@ -108,6 +110,8 @@ fn shown(seen: CoreInspection) -> Inspection {
             ("coordinators", "Groups of __consumer_offsets led here", coordinators),
             ("waiting_produces", "Produce requests that wait for their commit", produces_parked),
             ("waiting_fetches", "Fetch requests that wait for records", fetches_parked),
+            ("fetch_watches", "How often a partition names a fetch that waits for it", watches),
+            ("uncommitted_bytes", "Record bytes that wait for their quorum", uncommitted_bytes),
             ("meta_applied_index", "How far this node's image of the cluster is", meta_applied),
             ("brokers_fenced", "Brokers whose session has expired", brokers_fenced),
             ("disk_free_bytes", "Free bytes on the data directory's disk", free_bytes),

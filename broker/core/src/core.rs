@@ -29,6 +29,7 @@ mod reports;
 mod round;
 mod sessions;
 mod shutdown;
+mod stalled;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,6 +81,8 @@ pub struct Core<D: Disk> {
     proposals: Proposals<D>,
     pub(crate) parked: Parked,
     outputs: Vec<Output>,
+    /// See [`Core::uncommitted_bytes`].
+    uncommitted: usize,
     ticked: Micros,
     report_due: bool,
     reporting: bool,
@@ -89,6 +92,8 @@ pub struct Core<D: Disk> {
     deciding: bool,
     replacing: bool,
     shutdown: shutdown::Shutdown,
+    /// Whether a sync hangs.
+    stalled: bool,
     pub(crate) counters: inspect::Counters,
     pub(crate) producer_ids: handlers::ProducerIds,
     pub(crate) groups: handlers::Groups,
@@ -161,6 +166,7 @@ impl<D: Disk> Core<D> {
             outbox: Outbox::default(),
             parked: Parked::default(),
             outputs: Vec::new(),
+            uncommitted: 0,
             ticked: Micros(0),
             report_due: false,
             reporting: false,
@@ -170,6 +176,7 @@ impl<D: Disk> Core<D> {
             deciding: false,
             replacing: false,
             shutdown: shutdown::Shutdown::default(),
+            stalled: false,
             counters,
             producer_ids: handlers::ProducerIds::default(),
             groups: handlers::Groups::default(),
@@ -255,7 +262,7 @@ impl<D: Disk> Core<D> {
 
     /// Whether records can still be taken without endangering what has to be written.
     pub(crate) fn has_space(&self) -> bool {
-        self.counters.free_bytes >= self.config.limits.free_bytes_min
+        !self.syncs.met_full() && self.counters.free_bytes >= self.config.limits.free_bytes_min
     }
 
     /// Time has passed. However late it is, groups tick once: a pause must not replay ticks.
@@ -266,10 +273,18 @@ impl<D: Disk> Core<D> {
         }
         self.ticked = self.now.mono;
         self.counters.free_bytes = self.disk.free_bytes();
+        let mut broken = Vec::new();
         for (id, replica) in &mut self.replicas {
-            if replica.tick() {
-                self.dirty.insert(*id);
+            match round::guarded(|| Ok(replica.tick())) {
+                Ok(true) => {
+                    self.dirty.insert(*id);
+                }
+                Ok(false) => {}
+                Err(reason) => broken.push((*id, reason)),
             }
+        }
+        for (id, reason) in broken {
+            self.take_offline(id, reason);
         }
         self.tick_coordinators();
         self.tick_node();
@@ -277,6 +292,7 @@ impl<D: Disk> Core<D> {
         self.tick_sessions();
         self.report();
         self.tick_retention();
+        self.tick_stalled();
         self.tick_balance();
         self.tick_shutdown();
     }

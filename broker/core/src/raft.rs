@@ -25,3 +25,5 @@ pub mod membership;
 pub mod outbox;
 pub mod ready;
 mod timeouts;
+
+pub(crate) use timeouts::ELECTION_TICK_MAX;

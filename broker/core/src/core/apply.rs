@@ -11,7 +11,7 @@ use super::replica::Offline;
 use super::{Core, Machine, Replica, with_causes};
 use crate::codec::CodecError;
 use crate::coordinator::Coordinator;
-use crate::ids::{Index, PartitionId, PeerId};
+use crate::ids::{Index, PartitionId, PeerId, Term};
 use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::entry::Descriptor;
@@ -41,6 +41,10 @@ pub(super) enum ApplyError {
 impl<D: Disk> Core<D> {
     pub(super) fn apply(&mut self, id: PartitionId, driven: Driven) {
         let Driven { installed, committed, appended: _ } = driven;
+        if installed.is_some() && self.replicas.get(&id).is_some_and(|r| r.leading.is_some()) {
+            // Those who wait for the state that is about to go would never be answered.
+            self.lose_leadership(id);
+        }
         if let Some(image) = installed
             && let Err(error) = self.install(id, &image)
         {
@@ -205,12 +209,6 @@ impl<D: Disk> Core<D> {
         let committed = replica.group.committed();
         let advanced = committed > replica.seen_commit;
         replica.seen_commit = replica.seen_commit.max(committed);
-        if won {
-            replica.leading = leads;
-            replica.received.clear();
-        } else if lost {
-            replica.leading = None;
-        }
         if advanced {
             self.settle_appends(id, committed);
         }
@@ -218,16 +216,18 @@ impl<D: Disk> Core<D> {
             self.lose_leadership(id);
         }
         if won {
-            self.win_leadership(id);
+            self.win_leadership(id, leads);
         }
         if advanced || lost {
             self.wake_fetches(id);
         }
     }
 
-    fn win_leadership(&mut self, id: PartitionId) {
+    fn win_leadership(&mut self, id: PartitionId, leading: Option<Term>) {
         self.report_due = true;
         let Some(replica) = self.replicas.get_mut(&id) else { return };
+        replica.leading = leading;
+        replica.received.clear();
         let term = replica.group.term();
         tracing::info!(group = %id, term, "leads");
         match &mut replica.machine {
@@ -239,7 +239,9 @@ impl<D: Disk> Core<D> {
 
     fn lose_leadership(&mut self, id: PartitionId) {
         let Some(replica) = self.replicas.get_mut(&id) else { return };
-        tracing::info!(group = %id, term = replica.group.term(), "leads no more");
+        if replica.leading.take().is_some() {
+            tracing::info!(group = %id, term = replica.group.term(), "leads no more");
+        }
         let effects = match &mut replica.machine {
             Machine::Meta => Vec::new(),
             Machine::Groups(coordinator) => coordinator.step_down(),
@@ -269,6 +271,7 @@ impl<D: Disk> Core<D> {
         self.lose_leadership(id);
         self.dirty.remove(&id);
         let replica = self.replicas.remove(&id)?;
+        self.uncommitted = self.uncommitted.saturating_sub(replica.uncommitted);
         for fetch in &replica.fetches {
             self.try_fetch_again(*fetch);
         }

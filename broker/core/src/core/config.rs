@@ -38,6 +38,9 @@ pub struct Limits {
     pub proposal_timeout: Micros,
     /// Below this many free bytes the node takes no more records.
     pub free_bytes_min: u64,
+    /// With more payload bytes than this waiting for their quorum, over all groups, the node takes no
+    /// more records.
+    pub uncommitted_bytes_max: usize,
     /// How often the leader looks for records that have outlived their retention.
     pub retention_check: Micros,
 }
@@ -49,6 +52,7 @@ impl Default for Limits {
             session_timeout: Micros::from_millis(6_000),
             proposal_timeout: Micros::from_millis(10_000),
             free_bytes_min: 256 << 20,
+            uncommitted_bytes_max: 128 << 20,
             // Kafka's own default: who writes old timestamps expects to read them for a while.
             retention_check: Micros::from_millis(300_000),
         }

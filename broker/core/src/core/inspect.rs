@@ -52,6 +52,10 @@ pub struct Inspection {
     pub produces_parked: u64,
     /// Requests that wait for records.
     pub fetches_parked: u64,
+    /// How often a partition names a fetch that waits for it.
+    pub watches: u64,
+    /// Payload bytes that wait for their quorum.
+    pub uncommitted_bytes: u64,
     /// Entries of `__meta` applied.
     pub meta_applied: u64,
     /// Brokers fenced, as this node's image has it.
@@ -76,6 +80,8 @@ impl<D: Disk> Core<D> {
             coordinators: coordinators.count() as u64,
             produces_parked: self.parked.produces.len() as u64,
             fetches_parked: self.parked.fetches.len() as u64,
+            watches: self.replicas.values().map(|replica| replica.fetches.len() as u64).sum(),
+            uncommitted_bytes: self.uncommitted as u64,
             meta_applied: self.meta_applied,
             brokers_fenced: self.meta.brokers().filter(|broker| broker.fenced).count() as u64,
         }

@@ -115,8 +115,9 @@ impl<D: Disk> Core<D> {
         let Some(replica) = self.replicas.get_mut(&id) else { return Err(not_leader) };
         match replica.group.check_change(&decoded, expected) {
             Ok(()) => {}
-            Err(ChangeRefused::NotLeader) => {
-                // Asked to remove or demote itself: it hands over, and the caller finds the next.
+            Err(ChangeRefused::NotLeader) => return Err(not_leader),
+            Err(ChangeRefused::OfLeader) => {
+                // It hands over, and the caller finds whoever leads then.
                 replica.group.transfer_leadership(None);
                 self.dirty.insert(id);
                 return Err(not_leader);
@@ -161,21 +162,19 @@ impl<D: Disk> Core<D> {
         if replica.changes.is_empty() {
             return;
         }
-        let (conf, conf_index) = replica.group.log().conf();
-        let conf_state = chronik_raft_bridge::encode_conf_state(conf).unwrap_or_default();
+        let conf =
+            entry.conf.as_ref().and_then(|conf| chronik_raft_bridge::encode_conf_state(conf).ok());
         let (done, waiting): (Vec<_>, Vec<_>) =
             replica.changes.drain(..).partition(|waiter| waiter.index <= entry.index);
         replica.changes = waiting;
         for waiter in done {
             // raft turns a change that it refuses into an empty entry, without a word.
-            let happened = waiter.index == entry.index
-                && waiter.term == entry.term
-                && conf_index == waiter.index;
-            let result = if happened {
-                let conf_state = conf_state.clone();
-                Ok(AdminResponse::MembershipChanged { applied_index: entry.index, conf_state })
-            } else {
-                Err(AdminError::Stale("another entry took the change's place".to_owned()))
+            let own = waiter.index == entry.index && waiter.term == entry.term;
+            let result = match conf.clone().filter(|_| own) {
+                Some(conf_state) => {
+                    Ok(AdminResponse::MembershipChanged { applied_index: entry.index, conf_state })
+                }
+                None => Err(AdminError::Stale("another entry took the change's place".to_owned())),
             };
             self.answer_order(waiter.token, result);
         }

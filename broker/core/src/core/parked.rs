@@ -17,7 +17,10 @@ pub(crate) struct Parked {
     next: u64,
     pub(crate) produces: BTreeMap<u64, ParkedProduce>,
     pub(crate) fetches: BTreeMap<u64, ParkedFetch>,
+    /// With acks=1: answered when this round's entries are in the write-ahead log.
+    pub(crate) unwritten: Vec<ParkedProduce>,
     deadlines: BTreeSet<(Micros, u64)>,
+    connections: BTreeSet<(ConnId, u64)>,
 }
 
 impl Parked {
@@ -29,23 +32,28 @@ impl Parked {
 
     pub(crate) fn park_produce(&mut self, id: u64, produce: ParkedProduce) {
         self.deadlines.insert((produce.deadline, id));
+        self.connections.insert((produce.token.conn, id));
         self.produces.insert(id, produce);
     }
 
     pub(crate) fn park_fetch(&mut self, id: u64, fetch: ParkedFetch) {
         self.deadlines.insert((fetch.deadline, id));
+        self.connections.insert((fetch.token.conn, id));
         self.fetches.insert(id, fetch);
     }
 
     pub(crate) fn take_produce(&mut self, id: u64) -> Option<ParkedProduce> {
         let produce = self.produces.remove(&id)?;
         self.deadlines.remove(&(produce.deadline, id));
+        self.connections.remove(&(produce.token.conn, id));
         Some(produce)
     }
 
+    /// For [`Core::end_fetch`], which also takes it off the partitions that it watches.
     pub(crate) fn take_fetch(&mut self, id: u64) -> Option<ParkedFetch> {
         let fetch = self.fetches.remove(&id)?;
         self.deadlines.remove(&(fetch.deadline, id));
+        self.connections.remove(&(fetch.token.conn, id));
         Some(fetch)
     }
 
@@ -58,9 +66,7 @@ impl Parked {
     }
 
     fn of_connection(&self, conn: ConnId) -> Vec<u64> {
-        let produces = self.produces.iter().map(|(id, produce)| (*id, produce.token));
-        let fetches = self.fetches.iter().map(|(id, fetch)| (*id, fetch.token));
-        produces.chain(fetches).filter(|(_, token)| token.conn == conn).map(|(id, _)| id).collect()
+        self.connections.range((conn, 0)..=(conn, u64::MAX)).map(|(_, id)| *id).collect()
     }
 }
 
@@ -68,7 +74,7 @@ impl<D: Disk> Core<D> {
     pub(super) fn forget_connection(&mut self, conn: ConnId) {
         for id in self.parked.of_connection(conn) {
             self.parked.take_produce(id);
-            self.parked.take_fetch(id);
+            self.end_fetch(id);
         }
         crate::handlers::groups::disconnected(self, conn);
     }
@@ -80,9 +86,27 @@ impl<D: Disk> Core<D> {
                 let token: Token = produce.token;
                 let response = produce.give_up(KafkaError::RequestTimedOut);
                 self.reply(token, response);
-            } else if let Some(fetch) = self.parked.take_fetch(id) {
+            } else if let Some(fetch) = self.end_fetch(id) {
                 self.answer_fetch(&fetch);
             }
+        }
+    }
+
+    /// This round's entries are in the write-ahead log.
+    pub(super) fn answer_written(&mut self) {
+        for produce in std::mem::take(&mut self.parked.unwritten) {
+            let token = produce.token;
+            let response = produce.answer();
+            self.reply(token, response);
+        }
+    }
+
+    /// This round's entries are not in the write-ahead log: there is no space.
+    pub(super) fn refuse_written(&mut self) {
+        for produce in std::mem::take(&mut self.parked.unwritten) {
+            let token = produce.token;
+            let response = produce.give_up(KafkaError::KafkaStorageError);
+            self.reply(token, response);
         }
     }
 

@@ -11,8 +11,11 @@ use crate::ids::{Index, PartitionId, PeerId, Term, Uuid};
 pub enum PeerMessage {
     /// Nothing but a sign of life.
     Alive,
-    /// A sign of life of a broker that is shutting down.
+    /// A sign of life of a broker that must not be given leaderships: it is shutting down, or its
+    /// disk hangs.
     Leaving,
+    /// It can lead again: its disk has answered.
+    Staying,
     /// A broker without a cluster asks to be let in: an encoded `RegisterBroker` command.
     Register(Bytes),
     /// The answer: it is registered.
@@ -91,6 +94,7 @@ impl PeerMessage {
                 out.u64(row.from.0).u64(row.term).u64(row.index);
             }),
             PeerMessage::Leaving => out.u8(7),
+            PeerMessage::Staying => out.u8(8),
         };
         out.finish()
     }
@@ -129,6 +133,7 @@ impl PeerMessage {
                 })
             })?),
             7 => PeerMessage::Leaving,
+            8 => PeerMessage::Staying,
             value => {
                 return Err(CodecError::Unknown { what: "peer message", value: value.into() });
             }
@@ -148,6 +153,7 @@ mod tests {
         let all = [
             PeerMessage::Alive,
             PeerMessage::Leaving,
+            PeerMessage::Staying,
             PeerMessage::Register(Bytes::from_static(b"r")),
             PeerMessage::Registered { directory, cluster_id: "c".into(), meta_peer: PeerId(9) },
             PeerMessage::NotRegistered {

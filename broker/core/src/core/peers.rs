@@ -1,7 +1,7 @@
 //! The other brokers, as this one knows them: where they are, whether its stream to them is open,
 //! when they last said something; and what they say beside Raft.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use raft::eraftpb::{Message, MessageType};
@@ -22,6 +22,8 @@ pub(super) struct Peers {
     me: BrokerId,
     table: BTreeMap<BrokerId, Peer>,
     shown: Option<Vec<(BrokerId, String)>>,
+    /// Whose streams to us are not listened to.
+    strangers: BTreeSet<BrokerId>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +31,7 @@ struct Peer {
     address: String,
     reachable: bool,
     heard: Option<Micros>,
-    /// Since when its stream to us is open; not while it says that it is leaving.
+    /// Since when its stream to us is open; not while it says that it cannot lead.
     connected: Option<Micros>,
     /// The directory that was heard of.
     directory: Option<Uuid>,
@@ -41,7 +43,7 @@ impl Peers {
     pub(super) fn new(me: BrokerId, seeds: &[(BrokerId, String)]) -> Peers {
         let peer = |address: &String| Peer { address: address.clone(), ..Peer::default() };
         let table = seeds.iter().map(|(id, address)| (*id, peer(address))).collect();
-        Peers { me, table, shown: None }
+        Peers { me, table, shown: None, strangers: BTreeSet::new() }
     }
 
     /// When a broker was last heard of, in its life with this directory: another directory under
@@ -62,6 +64,7 @@ impl Peers {
     }
 
     pub(super) fn gone(&mut self, from: BrokerId) {
+        self.strangers.remove(&from);
         if let Some(peer) = self.table.get_mut(&from) {
             peer.hello = None;
             peer.connected = None;
@@ -91,6 +94,16 @@ impl<D: Disk> Core<D> {
     }
 
     pub(super) fn peer_connected(&mut self, hello: Hello) {
+        self.peers.strangers.remove(&hello.broker);
+        if self.is_stranger(&hello) {
+            // Nothing of it is believed: the broker of this id in our cluster is another one.
+            tracing::warn!(
+                peer = %hello.broker, cluster = hello.cluster_id, boot = hello.boot,
+                "a broker of another cluster, or with an older copy of its directory, is ignored"
+            );
+            self.peers.strangers.insert(hello.broker);
+            return;
+        }
         self.peers.learn(hello.broker, &hello.peer_address);
         if let Some(peer) = self.peers.table.get_mut(&hello.broker) {
             peer.heard = Some(self.now.mono);
@@ -115,7 +128,8 @@ impl<D: Disk> Core<D> {
     }
 
     pub(super) fn peer_frame(&mut self, from: BrokerId, frame: Bytes) {
-        if !self.is_of_our_cluster(from) {
+        let hello = self.peers.table.get(&from).and_then(|peer| peer.hello.as_ref());
+        if self.peers.strangers.contains(&from) || hello.is_some_and(|it| self.is_stranger(it)) {
             return;
         }
         if let Some(peer) = self.peers.table.get_mut(&from) {
@@ -142,14 +156,17 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// A peer that said it is of another cluster is not listened to.
-    fn is_of_our_cluster(&self, from: BrokerId) -> bool {
-        let theirs = self.peers.table.get(&from).and_then(|peer| peer.hello.as_ref());
-        let theirs = theirs.and_then(|hello| hello.cluster_id.as_deref());
-        match (theirs, self.cluster_id()) {
-            (Some(theirs), Some(ours)) => theirs == ours,
-            (Some(_) | None, _) => true,
-        }
+    /// Whether a peer is of another cluster, or woke up with a directory as it was before: that one
+    /// has forgotten votes and entries that it gave its word for.
+    fn is_stranger(&self, hello: &Hello) -> bool {
+        let foreign = match (hello.cluster_id.as_deref(), self.cluster_id()) {
+            (Some(theirs), Some(ours)) => theirs != ours,
+            (Some(_) | None, _) => false,
+        };
+        let known = self.meta.broker(hello.broker).map(|broker| &broker.registration);
+        let restored = known
+            .is_some_and(|known| known.directory == hello.directory && hello.boot < known.boot);
+        foreign || restored
     }
 
     pub(super) fn peer_raft(
@@ -175,9 +192,17 @@ impl<D: Disk> Core<D> {
         {
             return;
         }
-        if let Some(replica) = self.replicas.get_mut(&group) {
+        let Some(replica) = self.replicas.get_mut(&group) else { return };
+        // raft-rs panics on what no honest peer says, such as a commit beyond the log.
+        let stepped = super::round::guarded(|| {
             replica.group.step(message, payloads);
-            self.dirty.insert(group);
+            Ok(())
+        });
+        match stepped {
+            Ok(()) => {
+                self.dirty.insert(group);
+            }
+            Err(reason) => self.take_offline(group, format!("message of broker {from}: {reason}")),
         }
     }
 
@@ -228,6 +253,12 @@ impl<D: Disk> Core<D> {
             PeerMessage::Leaving => {
                 if let Some(peer) = self.peers.table.get_mut(&from) {
                     peer.connected = None;
+                }
+            }
+            PeerMessage::Staying => {
+                let connected = self.peers.table.get_mut(&from).filter(|peer| peer.hello.is_some());
+                if let Some(peer) = connected {
+                    peer.connected = Some(self.now.mono);
                 }
             }
             PeerMessage::Register(command) => self.peer_registers(from, command),

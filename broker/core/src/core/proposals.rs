@@ -2,7 +2,7 @@
 //! `__meta`, else sent to the leader. Either way the asker learns what became of it from its own
 //! image, so that whoever is answered can also see what was answered.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -32,6 +32,8 @@ pub(crate) type Then<D> = Box<dyn FnOnce(&mut Core<D>, Result<Outcome, ProposeEr
 pub(super) struct Proposals<D: Disk> {
     next: u64,
     asked: BTreeMap<u64, Asked<D>>,
+    /// Those that wait for an entry, by its index.
+    placed: BTreeSet<(Index, u64)>,
     /// What the last entries came to: an answer of the leader may arrive after the entry itself.
     recent: VecDeque<(Index, Term, Result<Outcome, Refusal>)>,
 }
@@ -58,7 +60,12 @@ const RESEND_AFTER: Micros = Micros::from_millis(1_000);
 
 impl<D: Disk> Default for Proposals<D> {
     fn default() -> Proposals<D> {
-        Proposals { next: 0, asked: BTreeMap::new(), recent: VecDeque::new() }
+        Proposals {
+            next: 0,
+            asked: BTreeMap::new(),
+            placed: BTreeSet::new(),
+            recent: VecDeque::new(),
+        }
     }
 }
 
@@ -69,6 +76,21 @@ impl<D: Disk> Proposals<D> {
             self.recent.pop_front();
         }
         self.recent.push_back((index, term, result));
+    }
+
+    fn set_state(&mut self, id: u64, state: AskedState) {
+        let Some(asked) = self.asked.get_mut(&id) else { return };
+        if let AskedState::Placed(index, _) = std::mem::replace(&mut asked.state, state) {
+            self.placed.remove(&(index, id));
+        }
+        if let AskedState::Placed(index, _) = state {
+            self.placed.insert((index, id));
+        }
+    }
+
+    fn take(&mut self, id: u64) -> Option<Asked<D>> {
+        self.set_state(id, AskedState::Waiting);
+        self.asked.remove(&id)
     }
 }
 
@@ -118,9 +140,7 @@ impl<D: Disk> Core<D> {
                 Some(_) | None => AskedState::Waiting,
             },
         };
-        if let Some(asked) = self.proposals.asked.get_mut(&id) {
-            asked.state = state;
-        }
+        self.proposals.set_state(id, state);
     }
 
     /// A peer asks us to propose.
@@ -131,12 +151,8 @@ impl<D: Disk> Core<D> {
 
     /// The leader has answered.
     pub(super) fn peer_proposed(&mut self, id: u64, at: Option<(Index, Term)>) {
-        let Some(asked) = self.proposals.asked.get_mut(&id) else { return };
-        let Some((index, term)) = at else {
-            asked.state = AskedState::Waiting;
-            return;
-        };
-        asked.state = AskedState::Placed(index, term);
+        let Some((index, term)) = at else { return self.retry(id) };
+        self.proposals.set_state(id, AskedState::Placed(index, term));
         if index <= self.meta_applied {
             let seen = self.proposals.recent.iter().rev().find(|seen| seen.0 == index).cloned();
             match seen {
@@ -150,13 +166,11 @@ impl<D: Disk> Core<D> {
 
     /// The entry at `index` of `__meta` is applied: whoever waits for that index is decided.
     pub(super) fn decide_proposals(&mut self, index: Index, term: Term) {
-        let waiting: Vec<(u64, Term)> = self
-            .proposals
-            .asked
-            .iter()
-            .filter_map(|(id, asked)| match asked.state {
-                AskedState::Placed(at, placed) if at == index => Some((*id, placed)),
-                AskedState::Placed(..) | AskedState::Sent(_) | AskedState::Waiting => None,
+        let here = self.proposals.placed.range((index, 0)..=(index, u64::MAX));
+        let waiting: Vec<(u64, Term)> = here
+            .filter_map(|(_, id)| match self.proposals.asked.get(id)?.state {
+                AskedState::Placed(_, placed) => Some((*id, placed)),
+                AskedState::Sent(_) | AskedState::Waiting => None,
             })
             .collect();
         for (id, placed) in waiting {
@@ -173,13 +187,11 @@ impl<D: Disk> Core<D> {
     }
 
     fn retry(&mut self, id: u64) {
-        if let Some(asked) = self.proposals.asked.get_mut(&id) {
-            asked.state = AskedState::Waiting;
-        }
+        self.proposals.set_state(id, AskedState::Waiting);
     }
 
     fn decide(&mut self, id: u64, result: Result<Result<Outcome, Refusal>, ProposeError>) {
-        if let Some(asked) = self.proposals.asked.remove(&id) {
+        if let Some(asked) = self.proposals.take(id) {
             let result = result.and_then(|decided| decided.map_err(ProposeError::Refused));
             (asked.then)(self, result);
         }

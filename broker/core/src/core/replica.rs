@@ -21,6 +21,8 @@ pub(crate) struct Replica<D: Disk> {
     pub(crate) seen_commit: Index,
     /// Named first at its group's birth: campaigns until somebody leads.
     pub(crate) campaigns: bool,
+    /// Its share of the node's uncommitted bytes, as last counted.
+    pub(crate) uncommitted: usize,
     /// Appends that wait for their commit, by index.
     pub(crate) appends: VecDeque<AppendWaiter>,
     /// While leading a relaxed topic: what each follower has in its write-ahead log.
@@ -106,6 +108,7 @@ impl<D: Disk> Replica<D> {
             leading: None,
             seen_commit: 0,
             campaigns: false,
+            uncommitted: 0,
             appends: VecDeque::new(),
             received: BTreeMap::new(),
             fetches: BTreeSet::new(),
@@ -123,7 +126,7 @@ impl<D: Disk> Replica<D> {
                 self.group.campaign();
             }
         }
-        self.group.has_ready()
+        self.group.has_ready() || self.group.log().has_fault()
     }
 
     /// Who leads, as far as this replica knows.
@@ -134,6 +137,19 @@ impl<D: Disk> Replica<D> {
 }
 
 impl<D: Disk> super::Core<D> {
+    /// Payload bytes of all groups here that wait for their quorum.
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted
+    }
+
+    /// A group has taken or committed something.
+    pub(crate) fn count_uncommitted(&mut self, id: PartitionId) {
+        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        let now = replica.group.uncommitted_bytes();
+        let before = std::mem::replace(&mut replica.uncommitted, now);
+        self.uncommitted = (self.uncommitted + now).saturating_sub(before);
+    }
+
     /// Who leads a partition: what its replica here knows, or the cluster's image, whichever is of
     /// the later term.
     pub(crate) fn leader_of(&self, id: PartitionId) -> Option<Leader> {

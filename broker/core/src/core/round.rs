@@ -22,6 +22,10 @@ pub(super) struct Syncs {
     /// Written, but not asked to be synced yet: up to which round.
     written: Option<(u64, SyncJob)>,
     in_flight: Option<(Ticket, u64, u64)>,
+    /// For how many ticks that one has been in flight.
+    ticks: usize,
+    /// The last write found no space.
+    full: bool,
     /// Groups with Readies that wait for a sync.
     waiting: BTreeSet<PartitionId>,
     checkpoint: Option<(Ticket, Checkpoint)>,
@@ -36,10 +40,26 @@ impl Default for Syncs {
             round: 1,
             written: None,
             in_flight: None,
+            ticks: 0,
+            full: false,
             waiting: BTreeSet::new(),
             checkpoint: None,
             recovered: false,
         }
+    }
+}
+
+impl Syncs {
+    /// Whether the last write found no space.
+    pub(super) fn met_full(&self) -> bool {
+        self.full
+    }
+
+    /// Counts a tick; for how many of them the sync in flight has been waited for. Ticks and not
+    /// time, because after a pause of the whole process the disk has done nothing wrong.
+    pub(super) fn tick(&mut self) -> usize {
+        self.ticks = if self.in_flight.is_some() { self.ticks + 1 } else { 0 };
+        self.ticks
     }
 }
 
@@ -72,14 +92,13 @@ impl<D: Disk> Core<D> {
 
     /// A sync has reached the disk.
     pub(super) fn synced(&mut self, ticket: Ticket) {
-        match self.syncs.in_flight {
-            Some((in_flight, round, upto)) if in_flight == ticket => {
-                self.syncs.in_flight = None;
+        match self.syncs.in_flight.take_if(|sync| sync.0 == ticket) {
+            Some((_, round, upto)) => {
                 self.syncs.recovered = true;
                 self.wal.synced(upto);
                 self.persisted(round);
             }
-            Some(_) | None => self.checkpoint_synced(ticket),
+            None => self.checkpoint_synced(ticket),
         }
     }
 
@@ -97,6 +116,7 @@ impl<D: Disk> Core<D> {
                 }
                 self.apply(id, driven);
                 self.after_drive(id);
+                self.count_uncommitted(id);
             }
             Err(reason) => self.take_offline(id, reason),
         }
@@ -108,11 +128,20 @@ impl<D: Disk> Core<D> {
         let written = self.wal.write();
         if let Err(DiskError::Full { path }) = &written {
             // What could not be written is kept, and tried again with the next round.
-            tracing::error!(%path, "the disk is full: nothing is acknowledged until there is space");
+            if !std::mem::replace(&mut self.syncs.full, true) {
+                tracing::error!(%path, "the disk is full: nothing is acknowledged until there is space");
+            }
+            self.refuse_written();
             return false;
         }
+        if std::mem::take(&mut self.syncs.full) {
+            tracing::info!("the disk has space again");
+        }
+        self.answer_written();
         self.syncs.round += 1;
-        self.tell_received();
+        if written.is_ok() {
+            self.tell_received();
+        }
         match written {
             Ok(Some(job)) => {
                 self.syncs.written = Some((
@@ -139,6 +168,7 @@ impl<D: Disk> Core<D> {
         if let Some((round, job)) = self.syncs.written.take() {
             let ticket = self.ticket();
             self.syncs.in_flight = Some((ticket, round, job.upto));
+            self.syncs.ticks = 0;
             self.outputs.push(Output::Sync {
                 ticket,
                 class: SyncClass::Wal,
@@ -217,7 +247,7 @@ fn joined(before: SyncJob, after: SyncJob) -> SyncJob {
 }
 
 /// One group's broken invariant, raft's own panics included, must not end the node.
-fn guarded<T>(run: impl FnOnce() -> Result<T, DriveError>) -> Result<T, String> {
+pub(super) fn guarded<T>(run: impl FnOnce() -> Result<T, DriveError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => result.map_err(|error| with_causes(&error)),
         Err(panic) => Err(panic

@@ -79,7 +79,7 @@ impl<D: Disk> Core<D> {
         self.said_alive = self.now.mono;
         let message = match &self.node.membership {
             _ if self.node.retired => return,
-            Some(_) if self.is_shutting_down() => PeerMessage::Leaving,
+            Some(_) if self.is_shutting_down() || self.stalled => PeerMessage::Leaving,
             // A member that hears of no leader may have been removed while it was down: whoever
             // answers knows.
             Some(_) if self.hears_leader() => PeerMessage::Alive,

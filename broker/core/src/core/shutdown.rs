@@ -37,19 +37,24 @@ impl<D: Disk> Core<D> {
             return;
         }
         let late = self.now.mono.since(since) >= DRAIN_MAX;
+        // Nobody to take one is no reason to wait.
+        if self.hand_over_all() == 0 || late {
+            self.shutdown.drained = true;
+            self.outputs.push(Output::Drained);
+        }
+    }
+
+    /// Hands over every leadership that another voter can take; how many are on their way.
+    pub(super) fn hand_over_all(&mut self) -> usize {
         let mut left = 0;
         for (id, replica) in &mut self.replicas {
             if replica.group.leads() && !replica.group.is_sole_voter() {
-                // Nobody to take it is no reason to wait.
                 if replica.group.transfer_leadership(None) {
                     left += 1;
                 }
                 self.dirty.insert(*id);
             }
         }
-        if left == 0 || late {
-            self.shutdown.drained = true;
-            self.outputs.push(Output::Drained);
-        }
+        left
     }
 }

@@ -62,6 +62,8 @@ fn create<D: Disk>(
     core.propose_meta(&command, move |core, result| {
         let result = match result {
             Ok(_) => created(&core.meta, &name),
+            // Asked for again after an answer of the leader was lost, it had happened already.
+            Err(_) if core.meta.topic(id).is_some() => created(&core.meta, &name),
             Err(error) => failed(&name, &Failure::from(&error)),
         };
         gather.put(core, position, result);

@@ -83,11 +83,15 @@ pub(super) fn partition<D: Disk>(core: &Core<D>, id: PartitionId) -> Option<Part
         replicas.iter().copied().filter(|id| keep(*id)).map(wire_id).collect::<Vec<_>>()
     };
     let leader = core.leader_of(id);
-    let reachable = leader.filter(|leader| is_live(state, leader.broker));
+    let known = leader.map(|leader| leader.broker);
+    // A group that never had a leader is about to get its first-named replica: a client that just
+    // made the topic is told so, as with Kafka, and is not left with "no leader" in its cache.
+    let expected = || replicas.first().copied().filter(|_| partition.leader_term == 0);
+    let reachable = known.or_else(expected).filter(|broker| is_live(state, *broker));
     Some(PartitionView {
         error: reachable.is_none().then_some(KafkaError::LeaderNotAvailable),
         index: i32::try_from(id.partition).unwrap_or(i32::MAX),
-        leader: reachable.map_or(m::BrokerId(-1), |leader| wire_id(leader.broker)),
+        leader: reachable.map_or(m::BrokerId(-1), wire_id),
         leader_epoch: leader.map_or(-1, |leader| leader.epoch()),
         in_sync: all(&|id| is_voter(id) && is_live(state, id)),
         offline: all(&|id| !is_live(state, id)),

@@ -301,6 +301,12 @@ impl<D: Disk> GroupLog<D> {
         self.count_reclaimable();
     }
 
+    /// Whether [`Self::take_fault`] has something.
+    #[must_use]
+    pub fn has_fault(&self) -> bool {
+        self.fault.borrow().is_some()
+    }
+
     /// What a read below raft's surface ran into, once. The group must go offline.
     pub fn take_fault(&self) -> Option<LogError> {
         self.fault.borrow_mut().take()

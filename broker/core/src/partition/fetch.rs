@@ -24,6 +24,8 @@ pub(crate) struct ParkedFetch {
     pub(crate) deadline: Micros,
     header: ResponseHeader,
     request: FetchRequest,
+    /// The partitions whose replicas here name this fetch.
+    watched: Vec<PartitionId>,
 }
 
 /// What can be answered now.
@@ -52,14 +54,15 @@ pub(crate) fn fetch<D: Disk>(
     }
     let wait = Micros::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = core.now.mono.after(wait);
-    let fetch = ParkedFetch { token, deadline, header, request };
-    let answer = answer(core, &fetch.request);
+    let mut fetch = ParkedFetch { token, deadline, header, request, watched: Vec::new() };
+    let mut answer = answer(core, &fetch.request);
     if answer.is_enough(&fetch.request) || wait == Micros(0) {
         return core.give(&fetch, answer);
     }
     let id = core.parked.number();
-    for watched in answer.watched {
-        if let Some(replica) = core.replicas.get_mut(&watched) {
+    fetch.watched = std::mem::take(&mut answer.watched);
+    for watched in &fetch.watched {
+        if let Some(replica) = core.replicas.get_mut(watched) {
             replica.fetches.insert(id);
         }
     }
@@ -69,16 +72,24 @@ pub(crate) fn fetch<D: Disk>(
 impl<D: Disk> Core<D> {
     /// One of the partitions of a parked fetch has moved: answer it if that is enough.
     pub(crate) fn try_fetch_again(&mut self, id: u64) {
-        let Some(fetch) = self.parked.take_fetch(id) else {
-            return self.unwatch(id);
-        };
+        let Some(fetch) = self.parked.fetches.get(&id) else { return };
         let answer = answer(self, &fetch.request);
-        if answer.is_enough(&fetch.request) {
-            self.unwatch(id);
+        if answer.is_enough(&fetch.request)
+            && let Some(fetch) = self.end_fetch(id)
+        {
             self.give(&fetch, answer);
-        } else {
-            self.parked.park_fetch(id, fetch);
         }
+    }
+
+    /// A fetch waits no more, whatever the reason: none of its partitions remembers it.
+    pub(crate) fn end_fetch(&mut self, id: u64) -> Option<ParkedFetch> {
+        let fetch = self.parked.take_fetch(id)?;
+        for watched in &fetch.watched {
+            if let Some(replica) = self.replicas.get_mut(watched) {
+                replica.fetches.remove(&id);
+            }
+        }
+        Some(fetch)
     }
 
     /// Answers with what there is.
@@ -92,12 +103,6 @@ impl<D: Disk> Core<D> {
         let body = ResponseBody::Fetch(answer.response);
         self.reply(fetch.token, Some(Response { header: fetch.header, body }));
     }
-
-    fn unwatch(&mut self, id: u64) {
-        for replica in self.replicas.values_mut() {
-            replica.fetches.remove(&id);
-        }
-    }
 }
 
 impl Answer {
@@ -107,7 +112,7 @@ impl Answer {
     }
 }
 
-fn answer<D: Disk>(core: &mut Core<D>, request: &FetchRequest) -> Answer {
+fn answer<D: Disk>(core: &Core<D>, request: &FetchRequest) -> Answer {
     let mut left = usize::try_from(request.max_bytes).unwrap_or(0);
     let mut answer =
         Answer { response: FetchResponse::default(), bytes: 0, urgent: false, watched: Vec::new() };

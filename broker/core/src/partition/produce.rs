@@ -14,7 +14,7 @@ use crate::error::KafkaError;
 use crate::ids::{Index, Micros, Offset, Term};
 use crate::log::disk::Disk;
 use crate::meta::configs::TimestampType;
-use crate::raft::group::NotProposed;
+use crate::raft::group::{BATCH_BYTES_MAX, NotProposed};
 use crate::wire::batch::{self, BatchError, BatchHeader};
 use crate::wire::produce::{
     ProduceRequest, ProduceResponse, ProducedPartition, ProducedTopic, RecordError,
@@ -31,6 +31,8 @@ pub(crate) struct ParkedProduce {
     response: ProduceResponse,
     /// Where each waiting partition's answer is, by slot: topic, partition; none once settled.
     slots: Vec<Option<(usize, usize)>>,
+    /// How many of them are not settled: a request can have very many.
+    unsettled: usize,
 }
 
 impl ParkedProduce {
@@ -38,13 +40,14 @@ impl ParkedProduce {
     /// was the last one.
     pub(crate) fn settle(&mut self, slot: usize, result: Result<Offset, KafkaError>) -> bool {
         let place = self.slots.get_mut(slot).and_then(Option::take);
+        self.unsettled -= usize::from(place.is_some());
         if let Some(partition) = place.and_then(|place| self.partition_mut(place)) {
             match result {
                 Ok(log_start) => partition.log_start_offset = log_start,
                 Err(error) => *partition = ProducedPartition::failed(partition.index, error),
             }
         }
-        self.slots.iter().all(Option::is_none)
+        self.unsettled == 0
     }
 
     /// The answer as it stands.
@@ -108,7 +111,10 @@ pub(crate) fn produce<D: Disk>(
     let acks = request.acks;
     if let Err(error) = check_request(core, &request) {
         let body = ResponseBody::Produce(request.refused(error));
-        return core.reply(token, (acks != 0).then_some(Response { header, body }));
+        return match acks {
+            0 => core.close(token),
+            _ => core.reply(token, Some(Response { header, body })),
+        };
     }
     let timeout = u64::try_from(request.timeout_ms).unwrap_or(0);
     let mut parked = ParkedProduce {
@@ -118,28 +124,41 @@ pub(crate) fn produce<D: Disk>(
         answers: acks != 0,
         response: ProduceResponse::default(),
         slots: Vec::new(),
+        unsettled: 0,
     };
+    let mut refused = false;
     let id = core.parked.number();
     for (t, topic) in request.topics.into_iter().enumerate() {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (p, partition) in topic.partitions.into_iter().enumerate() {
             let result = append(core, &topic.topic, partition.index, partition.records);
-            if let (Ok(Append::Waits { index, term, .. }), -1) = (&result, acks) {
-                let (slot, place) = (parked.slots.len(), (t, p));
-                let waiter = AppendWaiter { index: *index, term: *term, produce: id, slot };
-                park(core, &topic.topic, partition.index, waiter);
-                parked.slots.push(Some(place));
+            refused |= result.is_err();
+            if let Ok(Append::Waits { index, term, .. }) = &result
+                && acks != 0
+            {
+                let slot = parked.slots.len();
+                if acks == -1 {
+                    let waiter = AppendWaiter { index: *index, term: *term, produce: id, slot };
+                    park(core, &topic.topic, partition.index, waiter);
+                }
+                parked.slots.push(Some((t, p)));
+                parked.unsettled += 1;
             }
             partitions.push(answer(core, partition.index, result, &mut parked.response));
         }
         parked.response.topics.push(ProducedTopic { topic: topic.topic, partitions });
     }
+    if acks == 0 && refused {
+        // Only the end of the connection can tell this client that it has to look for the leader.
+        return core.close(token);
+    }
     if parked.slots.is_empty() {
-        // acks=1 is answered in the round that writes the entry to the write-ahead log.
         let response = parked.answer();
         core.reply(token, response);
-    } else {
+    } else if acks == -1 {
         core.parked.park_produce(id, parked);
+    } else {
+        core.parked.unwritten.push(parked);
     }
 }
 
@@ -156,6 +175,10 @@ fn check_request<D: Disk>(core: &Core<D>, request: &ProduceRequest) -> Result<()
     if !core.has_space() {
         // Retriable: it works again when there is space.
         return Err(KafkaError::KafkaStorageError);
+    }
+    if core.uncommitted_bytes() > core.config.limits.uncommitted_bytes_max {
+        // Retriable as well: a quorum has to catch up first.
+        return Err(KafkaError::NotEnoughReplicas);
     }
     Ok(())
 }
@@ -178,7 +201,7 @@ fn append<D: Disk>(
         return Err(not_leader);
     }
     let records = records.ok_or(KafkaError::InvalidRecord)?;
-    if records.len() > partition.config.max_message_bytes {
+    if records.len() > partition.config.max_message_bytes.min(BATCH_BYTES_MAX) {
         return Err(KafkaError::MessageTooLarge.into());
     }
     let header = batch::validate(&records)?;
@@ -212,6 +235,7 @@ fn append<D: Disk>(
         partition.in_flight.append(proposed.index, &producer_batch(&header));
     }
     core.mark_dirty(id);
+    core.count_uncommitted(id);
     core.counters.records_in += count;
     core.counters.bytes_in += bytes;
     Ok(Append::Waits {

@@ -77,11 +77,12 @@ fn expired<D: Disk>(log: &GroupLog<D>, config: &TopicConfig, now: i64) -> Option
     let mut bytes = log.size_bytes();
     for segment in log.segments() {
         let age = now.saturating_sub(segment.max_timestamp);
-        let too_old =
-            config.retention_ms.is_some_and(|kept| u64::try_from(age).is_ok_and(|age| age > kept));
+        // Records without a time have no age, but they have a size.
+        let too_old = segment.max_timestamp >= 0
+            && config.retention_ms.is_some_and(|kept| u64::try_from(age).is_ok_and(|a| a > kept));
         let too_many =
             config.retention_bytes.is_some_and(|kept| bytes.saturating_sub(segment.bytes) >= kept);
-        if segment.bytes == 0 || segment.max_timestamp < 0 || !(too_old || too_many) {
+        if segment.bytes == 0 || !(too_old || too_many) {
             break;
         }
         bytes = bytes.saturating_sub(segment.bytes);

@@ -78,7 +78,10 @@ pub struct GroupSettings {
 }
 
 /// Payload bytes that may wait for their quorum in one group; beyond that the leader is busy.
-const UNCOMMITTED_BYTES_MAX: usize = 64 << 20;
+const UNCOMMITTED_BYTES_MAX: usize = 32 << 20;
+/// The largest batch that is taken, whatever a topic allows. One message to a peer can carry all
+/// that waits, and has to fit into a frame of the transport beside a frame's worth of others.
+pub const BATCH_BYTES_MAX: usize = UNCOMMITTED_BYTES_MAX;
 /// Descriptor bytes a message; payload bytes are bounded by the log's read budget.
 const DESCRIPTOR_BYTES_MAX: u64 = 16 << 10;
 const COMMITTED_BYTES_PER_READY_MAX: u64 = 256 << 10;
@@ -479,6 +482,11 @@ impl<D: Disk> Group<D> {
             self.attempts,
         );
         self.raw.raft.set_randomized_election_timeout(timeout);
+    }
+
+    /// Payload bytes proposed here that wait for their quorum.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted_bytes
     }
 
     /// After the log has taken what was proposed, it knows the next offset.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use raft::eraftpb::{ConfChangeType, ConfChangeV2, ConfState};
+use raft::eraftpb::{ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState};
 
 use super::group::Group;
 use crate::admin::PeerProgress;
@@ -17,6 +17,9 @@ pub enum ChangeRefused {
     /// This replica does not lead, or is about to hand its leadership over.
     #[error("not the leader")]
     NotLeader,
+    /// The change concerns the leader itself, which hands its leadership over first.
+    #[error("the leader hands its leadership over before it is removed or demoted")]
+    OfLeader,
     /// The caller saw another membership.
     #[error("the membership is of index {actual}, not {expected}")]
     Stale {
@@ -54,6 +57,12 @@ impl<D: Disk> Group<D> {
         if self.raw.raft.has_pending_conf() {
             return Err(ChangeRefused::Pending);
         }
+        if change.get_transition() == ConfChangeTransition::Explicit {
+            return Err(unsafe_because(
+                "a joint state that only its maker leaves outlives a maker that fails; \
+                 ask for the transition Auto or Implicit",
+            ));
+        }
         let joint = !conf.voters_outgoing.is_empty();
         match (joint, change.changes.is_empty()) {
             (true, true) => return Ok(()),
@@ -61,8 +70,12 @@ impl<D: Disk> Group<D> {
             (false, true) => return Err(unsafe_because("there is no joint state to leave")),
             (false, false) => {}
         }
+        if change.get_transition() == ConfChangeTransition::Explicit {
+            return Err(unsafe_because("a joint state that is not left by itself is not entered"));
+        }
         let wanted = self.after(conf, change)?;
-        self.check_quorum_of(&wanted)
+        self.check_quorum_of(&conf.voters.iter().copied().collect(), "present voters")?;
+        self.check_quorum_of(&wanted, "voters after it")
     }
 
     /// The voters after `change`.
@@ -89,8 +102,7 @@ impl<D: Disk> Group<D> {
                 }
                 ConfChangeType::AddLearnerNode | ConfChangeType::RemoveNode => {
                     if id == self.raw.raft.id {
-                        // The leader hands over first; whoever leads then makes the change.
-                        return Err(ChangeRefused::NotLeader);
+                        return Err(ChangeRefused::OfLeader);
                     }
                     voters.remove(&id);
                 }
@@ -99,13 +111,13 @@ impl<D: Disk> Group<D> {
         Ok(voters)
     }
 
-    /// That a majority of `voters` is alive now, and of the present ones as well.
-    fn check_quorum_of(&self, voters: &BTreeSet<u64>) -> Result<(), ChangeRefused> {
+    /// That a majority of `voters` is alive now.
+    fn check_quorum_of(&self, voters: &BTreeSet<u64>, what: &str) -> Result<(), ChangeRefused> {
         let alive = voters.iter().filter(|id| self.is_active(PeerId(**id))).count();
         let needed = voters.len() / 2 + 1;
         if alive < needed {
             return Err(ChangeRefused::Unsafe(format!(
-                "{alive} of the {} voters after it would be alive, {needed} are needed",
+                "{alive} of the {} {what} are alive, {needed} are needed",
                 voters.len()
             )));
         }

@@ -62,6 +62,8 @@ pub struct Committed {
     pub what: Descriptor,
     /// The change, for a membership change.
     pub change: Option<ConfChangeV2>,
+    /// The membership that it made, unless the log knew a later one already.
+    pub conf: Option<ConfState>,
 }
 
 /// What the owner has to do after a drive, in this order.
@@ -207,7 +209,7 @@ impl<D: Disk> Group<D> {
     ) -> Result<(), DriveError> {
         let index = entry.index;
         let what = describe(entry).map_err(|source| DriveError::Entry { index, source })?;
-        let mut change = None;
+        let (mut change, mut conf) = (None, None);
         if matches!(what, Descriptor::ConfChange) {
             let decoded = chronik_raft_bridge::decode_conf_change_v2(&entry.data)
                 .map_err(|source| DriveError::Change { index, source })?;
@@ -217,9 +219,11 @@ impl<D: Disk> Group<D> {
                 self.change(wal, index, &decoded)?;
             }
             change = Some(decoded);
+            let (now, since) = self.log().conf();
+            conf = (since == index).then(|| now.clone());
         }
         self.raw.advance_apply_to(index);
-        driven.committed.push(Committed { index, term: entry.term, what, change });
+        driven.committed.push(Committed { index, term: entry.term, what, change, conf });
         Ok(())
     }
 

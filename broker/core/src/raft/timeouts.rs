@@ -7,7 +7,7 @@ use crate::ids::{BrokerId, PartitionId, Term};
 /// (`ELECTION_TICK`) ends before the first candidate asks, or its question would be ignored.
 pub(super) const ELECTION_TICK: usize = 8;
 pub(super) const ELECTION_TICK_MIN: usize = 10;
-pub(super) const ELECTION_TICK_MAX: usize = 15;
+pub(crate) const ELECTION_TICK_MAX: usize = 15;
 pub(super) const HEARTBEAT_TICK: usize = 3;
 
 /// The timeout in ticks of the `attempt`th campaign of `node` in `group` at `term`.

@@ -15,7 +15,7 @@ const ONE: BrokerId = BrokerId(1);
 const TWO: BrokerId = BrokerId(2);
 
 /// Three brokers with a topic of six partitions, each to lead two; the client asks the second.
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     let mut client = Client::of(three(), TWO);
     let topic = CreatableTopic::default()
         .with_name(topic_name("t"))
@@ -30,7 +30,7 @@ fn client() -> Client {
 }
 
 /// How many partitions are not led by the first of their replicas.
-fn away(client: &mut Client) -> usize {
+pub(crate) fn away(client: &mut Client) -> usize {
     let topic = MetadataRequestTopic::default().with_name(Some(topic_name("t")));
     let request = m::MetadataRequest::default().with_topics(Some(vec![topic]));
     let shown: m::MetadataResponse = client.ask(ApiKey::Metadata, 12, &request);

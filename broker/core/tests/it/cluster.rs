@@ -15,25 +15,39 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<BrokerId, Node>,
     pub(crate) now: Now,
     tokens: u64,
+    /// A broker whose disk syncs nothing any more.
+    pub(crate) hangs: Option<BrokerId>,
     pub(crate) admin: BTreeMap<u64, Result<AdminResponse, AdminError>>,
+    pub(crate) closed: Vec<Token>,
     pub(crate) replies: BTreeMap<Token, Option<Response>>,
+    pub(crate) limits: Limits,
+    /// Nodes whose disks do not come back from a sync, with what they were asked.
+    pub(crate) hanging: BTreeMap<BrokerId, Vec<Output>>,
 }
 
 pub(crate) struct Node {
     pub(crate) core: Core<MemDisk>,
     pub(crate) disk: MemDisk,
-    peers: Vec<BrokerId>,
+    pub(crate) peers: Vec<(BrokerId, String)>,
     inbox: VecDeque<Input>,
 }
 
 impl Cluster {
     pub(crate) fn new(brokers: u32) -> Cluster {
+        Cluster::with(brokers, Limits { free_bytes_min: 0, ..Limits::default() })
+    }
+
+    pub(crate) fn with(brokers: u32, limits: Limits) -> Cluster {
         let mut cluster = Cluster {
             nodes: BTreeMap::new(),
             now: Now { mono: Micros(1_000_000), wall_ms: 1_700_000_000_000 },
             tokens: 0,
+            hangs: None,
             admin: BTreeMap::new(),
+            closed: Vec::new(),
             replies: BTreeMap::new(),
+            limits,
+            hanging: BTreeMap::new(),
         };
         for id in 1..=brokers {
             cluster.start(BrokerId(id), MemDisk::new());
@@ -64,7 +78,7 @@ impl Cluster {
                 .map(|seed| (BrokerId(seed), format!("127.0.0.1:{}", 9190 + seed)))
                 .collect(),
             version: "test".into(),
-            limits: Limits { free_bytes_min: 0, ..Limits::default() },
+            limits: self.limits.clone(),
             logger: slog::Logger::root(slog::Discard, slog::o!()),
         };
         let (core, _) = Core::open(config, disk.clone(), self.now)?;
@@ -87,14 +101,29 @@ impl Cluster {
 
     /// Ends a node as kill -9 does; its disk stays.
     pub(crate) fn kill(&mut self, id: BrokerId) -> MemDisk {
+        let disk = self.end(id);
+        disk.kill();
+        disk
+    }
+
+    /// Ends a node; what that means for its disk is the caller's.
+    pub(crate) fn end(&mut self, id: BrokerId) -> MemDisk {
         let node = self.nodes.remove(&id).unwrap();
-        node.disk.kill();
+        self.hanging.remove(&id);
         for other in self.nodes.values_mut() {
             other.inbox.push_back(Input::PeerGone { from: id });
             other.inbox.push_back(Input::PeerReachable { to: id, reachable: false });
         }
         self.settle();
         node.disk
+    }
+
+    /// The disk of a hanging node comes back.
+    pub(crate) fn unhang(&mut self, id: BrokerId) {
+        for sync in self.hanging.remove(&id).unwrap() {
+            self.carry_out(id, sync);
+        }
+        self.settle();
     }
 
     /// Lets `ms` pass.
@@ -154,13 +183,17 @@ impl Cluster {
                         .push_back(Input::PeerFrame { from: id, frame: frame.concat().into() });
                 }
             }
+            sync @ Output::Sync { .. } if self.hanging.contains_key(&id) => {
+                self.hanging.get_mut(&id).unwrap().push(sync);
+            }
+            Output::Sync { .. } if self.hangs == Some(id) => {}
             Output::Sync { ticket, files, dirs, .. } => {
                 let node = self.nodes.get_mut(&id).unwrap();
                 node.disk.sync_files(&files, &dirs).unwrap();
                 node.inbox.push_back(Input::Synced(ticket));
             }
             Output::Peers(peers) => {
-                self.nodes.get_mut(&id).unwrap().peers = peers.into_iter().map(|p| p.0).collect();
+                self.nodes.get_mut(&id).unwrap().peers = peers;
             }
             Output::Reply { token, response } => {
                 assert!(self.replies.insert(token, response).is_none(), "{token:?} answered twice");
@@ -168,7 +201,8 @@ impl Cluster {
             Output::AdminReply { token, result } => {
                 assert!(self.admin.insert(token, result).is_none());
             }
-            Output::Close(_) | Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
+            Output::Close(token) => self.closed.push(token),
+            Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
             Output::Fatal(reason) => panic!("broker {id}: {reason}"),
         }
     }

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use chronik_core::admin::AdminRequest;
 use chronik_core::core::input::{ConnId, Input, Token};
 use chronik_core::ids::BrokerId;
+use chronik_core::log::disk::Disk;
 use chronik_core::wire::api::ApiKey;
 use chronik_core::wire::{Part, decode_request, encode_response};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader, TopicName};
@@ -83,7 +84,10 @@ impl Client {
             .iter()
             .flat_map(|part| match part {
                 Part::Memory(bytes) => bytes.to_vec(),
-                Part::File { .. } => panic!("{name}: records in a file"),
+                Part::File { file, pos, len } => {
+                    let disk = &self.cluster.nodes[&self.broker].disk;
+                    disk.read_at(*file, *pos, *len as usize).unwrap().to_vec()
+                }
             })
             .collect();
         let mut bytes = Bytes::from(bytes).split_off(4);

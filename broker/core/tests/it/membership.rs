@@ -1,16 +1,17 @@
 //! A cluster's birth, its growth, the loss of a leader, and the return of a restarted broker.
 
-use chronik_core::admin::{AdminRequest, AdminResponse, NodeState};
+use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, NodeState};
 use chronik_core::core::Limits;
+use chronik_core::core::input::Input;
 use chronik_core::core::node::{Membership, NodeRecord};
-use chronik_core::ids::{BrokerId, PeerId};
+use chronik_core::ids::{BrokerId, Micros, PeerId};
 use chronik_core::log::mem_disk::MemDisk;
 use chronik_core::log::recover;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 
 use crate::cluster::Cluster;
 
-fn change(changes: &[(PeerId, ConfChangeType)]) -> Vec<u8> {
+pub(crate) fn change(changes: &[(PeerId, ConfChangeType)]) -> Vec<u8> {
     let mut all = ConfChangeV2::default();
     let singles = changes.iter().map(|(peer, kind)| {
         let mut single = ConfChangeSingle { node_id: peer.0, ..ConfChangeSingle::default() };
@@ -29,7 +30,7 @@ fn meta_conf(cluster: &mut Cluster) -> (BrokerId, ConfState, u64) {
     (controller, conf, group.conf_index)
 }
 
-fn change_meta(cluster: &mut Cluster, changes: &[(PeerId, ConfChangeType)]) {
+pub(crate) fn change_meta(cluster: &mut Cluster, changes: &[(PeerId, ConfChangeType)]) {
     let (controller, _, expected_conf_index) = meta_conf(cluster);
     let answer = cluster.order(
         controller,
@@ -45,7 +46,30 @@ fn change_meta(cluster: &mut Cluster, changes: &[(PeerId, ConfChangeType)]) {
 
 /// Three brokers, all of them voters of `__meta`.
 pub(crate) fn three() -> Cluster {
-    let mut cluster = Cluster::new(3);
+    grown(Cluster::new(3))
+}
+
+/// Three brokers with small files.
+pub(crate) fn three_small() -> Cluster {
+    grown(Cluster::with(3, small()))
+}
+
+/// Small files, and retention is looked at every second.
+pub(crate) fn small() -> Limits {
+    let log = chronik_core::log::Limits {
+        segment_bytes: 4 << 10,
+        flush_bytes: 1 << 10,
+        unflushed_bytes_max: 64 << 10,
+        wal_file_bytes: 64 << 10,
+        reclaim_bytes: 8 << 10,
+        cache_bytes: 4 << 10,
+        ..chronik_core::log::Limits::default()
+    };
+    let retention_check = Micros::from_millis(1_000);
+    Limits { log, free_bytes_min: 0, retention_check, ..Limits::default() }
+}
+
+pub(crate) fn grown(mut cluster: Cluster) -> Cluster {
     cluster.run(500);
     assert_eq!(cluster.describe(BrokerId(1)).state, NodeState::Uninitialized);
     let birth = AdminRequest::Initialize { cluster_id: "c".into(), brokers: 3 };
@@ -156,4 +180,81 @@ fn a_crash_in_the_middle_of_joining_is_made_good() {
     cluster.start(BrokerId(1), disk);
     cluster.run(3_000);
     assert_eq!(cluster.describe(BrokerId(1)).state, NodeState::Member);
+}
+
+#[test]
+fn a_message_that_raft_panics_on_takes_the_replica_offline_and_nothing_else() {
+    let mut cluster = three();
+    let (controller, conf, _) = meta_conf(&mut cluster);
+    let to = conf.voters.iter().copied().find(|id| PeerId(*id).broker() != controller).unwrap();
+    let mut message = raft::eraftpb::Message { to, term: 1 << 20, ..Default::default() };
+    message.set_msg_type(raft::eraftpb::MessageType::MsgHeartbeat);
+    message.from = *conf.voters.iter().find(|id| **id != to).unwrap();
+    message.commit = 1 << 40;
+    let victim = PeerId(to).broker();
+    let message = chronik_raft_bridge::encode_raft_message(&message).unwrap().into();
+    let input = Input::Step { topic: "__meta".into(), partition: 0, message, token: 1 };
+    cluster.input(victim, input);
+    cluster.run(3_000);
+    assert_eq!(cluster.nodes[&victim].core.inspect().offline, 1);
+    assert_eq!(cluster.describe(victim).cluster_id.as_deref(), Some("c"));
+    assert_ne!(cluster.controller(), victim, "the others go on");
+}
+
+#[test]
+fn a_broker_of_another_cluster_is_not_taken_for_ours() {
+    let mut cluster = three();
+    let ours = cluster.nodes[&BrokerId(2)].core.hello();
+    let mut foreign = ours.clone();
+    foreign.cluster_id = Some("another".into());
+    foreign.directory = chronik_core::ids::Uuid::from_u128(999);
+    foreign.peer_address = "10.0.0.1:1".into();
+    let mut restored = ours.clone();
+    restored.boot -= 1;
+    for stranger in [foreign, restored] {
+        cluster.input(BrokerId(1), Input::PeerConnected(stranger));
+        assert!(
+            cluster.nodes[&BrokerId(1)].peers.contains(&(BrokerId(2), "127.0.0.1:9192".to_owned())),
+            "its address is not dialled"
+        );
+        cluster.run(8_000);
+        assert_eq!(cluster.nodes[&BrokerId(1)].core.inspect().brokers_fenced, 1);
+        cluster.input(BrokerId(1), Input::PeerConnected(ours.clone()));
+        cluster.run(8_000);
+        assert_eq!(cluster.nodes[&BrokerId(1)].core.inspect().brokers_fenced, 0);
+    }
+}
+
+#[test]
+fn a_broker_whose_disk_hangs_hands_its_leaderships_over() {
+    let mut cluster = three();
+    let slow = cluster.controller();
+    cluster.hangs = Some(slow);
+    // Something to sync.
+    let cordon = AdminRequest::Cordon(slow);
+    cluster.input(slow, Input::Admin { token: 1 << 40, request: cordon });
+    cluster.run(5_000);
+    let others: Vec<BrokerId> = (1..=3).map(BrokerId).filter(|id| *id != slow).collect();
+    let led = others
+        .iter()
+        .any(|id| cluster.describe(*id).groups.iter().any(|group| group.topic == "__meta"));
+    assert!(led, "another broker leads");
+}
+
+#[test]
+fn a_joint_state_that_has_to_be_left_by_hand_is_not_entered() {
+    let mut cluster = three();
+    let (controller, conf, expected_conf_index) = meta_conf(&mut cluster);
+    let other = conf.voters.iter().find(|id| PeerId(**id).broker() != controller).unwrap();
+    let encoded = change(&[(PeerId(*other), ConfChangeType::AddLearnerNode)]);
+    let mut explicit = chronik_raft_bridge::decode_conf_change_v2(&encoded).unwrap();
+    explicit.set_transition(raft::eraftpb::ConfChangeTransition::Explicit);
+    let request = AdminRequest::ChangeMembership {
+        topic: "__meta".into(),
+        partition: 0,
+        change: chronik_raft_bridge::encode_conf_change_v2(&explicit).unwrap(),
+        expected_conf_index,
+    };
+    let answer = cluster.order(controller, request);
+    assert!(matches!(answer, Err(AdminError::Refused(_))), "{answer:?}");
 }

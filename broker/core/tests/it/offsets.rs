@@ -13,16 +13,20 @@ use kafka_protocol::messages::{self as m};
 use crate::kafka::{Client, topic_name};
 
 fn list(client: &mut Client, timestamp: i64) -> (i16, i64, i64) {
+    list_of(client, "t", timestamp)
+}
+
+pub(crate) fn list_of(client: &mut Client, topic: &str, timestamp: i64) -> (i16, i64, i64) {
     let partition = ListOffsetsPartition::default().with_timestamp(timestamp);
     let topic =
-        ListOffsetsTopic::default().with_name(topic_name("t")).with_partitions(vec![partition]);
+        ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
     let request = m::ListOffsetsRequest::default().with_topics(vec![topic]);
     let response: m::ListOffsetsResponse = client.ask(ApiKey::ListOffsets, 10, &request);
     let partition = &response.topics[0].partitions[0];
     (partition.error_code, partition.offset, partition.timestamp)
 }
 
-fn delete(client: &mut Client, offset: i64) -> (i16, i64) {
+pub(crate) fn delete(client: &mut Client, offset: i64) -> (i16, i64) {
     let topic = DeleteRecordsTopic::default()
         .with_name(topic_name("t"))
         .with_partitions(vec![DeleteRecordsPartition::default().with_offset(offset)]);

@@ -76,7 +76,7 @@ impl<D: Disk> GroupLog<D> {
         if let Some((row, _)) = self.shared.get(self.slot, index) {
             return Ok(row);
         }
-        let row = self.cold(index)?.rows(&self.place(), index, 1)?.first().copied();
+        let row = self.cold_rows(self.cold(index)?, index, 1)?.first().copied();
         row.ok_or_else(|| self.out_of_range(index))
     }
 
@@ -90,10 +90,13 @@ impl<D: Disk> GroupLog<D> {
             Some(found) => found,
             None => {
                 let row = self.row(index)?;
-                (row, self.cold(index)?.payload(&self.place(), &row)?)
+                let payload = self.cold(index)?.payload(&self.place(), &row);
+                (row, self.remembered(payload)?)
             }
         };
-        row.entry(bytes).ok_or_else(|| self.corrupt(format!("entry {index} has wrong bytes")))
+        let entry = row.entry(bytes);
+        let wrong = || self.corrupt(format!("entry {index} has wrong bytes"));
+        self.remembered(entry.ok_or_else(wrong))
     }
 
     /// The record batch at `index`, or nothing if another kind of entry is there.
@@ -129,12 +132,16 @@ impl<D: Disk> GroupLog<D> {
     }
 
     /// Whole batches from the one that contains `from`, of entries up to `upto`: as many as fit,
-    /// but at least one.
+    /// but at least one. The first one is checked if it comes from disk: whoever finds damage in a
+    /// later one asks again from there.
     pub fn read(&self, from: Offset, upto: Index, max_bytes: usize) -> Result<Read, LogError> {
         let mut read = Read::default();
         let upto = upto.min(self.last());
         let Some(first) = self.row_at_offset(from)? else { return Ok(read) };
         let mut index = first.index;
+        if self.item(index).is_none() && self.shared.get(self.slot, index).is_none() {
+            self.entry(index)?;
+        }
         while index <= upto {
             let found = match self.item(index) {
                 Some(item) => Some((item.row, item.bytes.clone())),
@@ -149,7 +156,7 @@ impl<D: Disk> GroupLog<D> {
             }
             let segment = self.cold(index)?;
             let file = segment.log_file(&self.place());
-            for row in segment.rows(&self.place(), index, ROWS_AT_ONCE.min(upto + 1 - index))? {
+            for row in self.cold_rows(segment, index, ROWS_AT_ONCE.min(upto + 1 - index))? {
                 index = row.index + 1;
                 if row.kind != Kind::Batch {
                     continue;
@@ -296,7 +303,7 @@ impl<D: Disk> GroupLog<D> {
             return Ok(row);
         }
         let count = ROWS_AT_ONCE.min(high - index);
-        *cold = self.cold(index)?.rows(&self.place(), index, count)?.into_iter();
+        *cold = self.cold_rows(self.cold(index)?, index, count)?.into_iter();
         cold.next().ok_or_else(|| self.out_of_range(index))
     }
 
@@ -328,12 +335,24 @@ impl<D: Disk> GroupLog<D> {
         Ok(best)
     }
 
+    fn cold_rows(&self, segment: &Segment, index: Index, count: u64) -> Result<Vec<Row>, LogError> {
+        self.remembered(segment.rows(&self.place(), index, count))
+    }
+
+    /// Damage is kept as the group's fault, whoever came upon it.
+    fn remembered<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
+        if let Err(error @ LogError::Corrupt { .. }) = &result {
+            self.fault.replace(Some(error.clone()));
+        }
+        result
+    }
+
     fn max_in(&self, segment: &Segment, upto: Index) -> Result<i64, LogError> {
         let mut latest = -1;
         let end = segment.end_index().min(upto.saturating_add(1));
         let mut index = segment.base_index;
         while index < end {
-            for row in segment.rows(&self.place(), index, ROWS_AT_ONCE.min(end - index))? {
+            for row in self.cold_rows(segment, index, ROWS_AT_ONCE.min(end - index))? {
                 index = row.index + 1;
                 if row.next_offset() > self.start {
                     latest = latest.max(row.max_timestamp);

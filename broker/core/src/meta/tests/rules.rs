@@ -55,7 +55,7 @@ fn meta_opens_at_its_first_size() {
             single.set_change_type(ConfChangeType::AddNode);
             single
         };
-        change.changes = peers.iter().map(single).collect::<Vec<_>>();
+        change.changes = peers.iter().map(single).collect();
         change
     };
     c.state.apply_meta_change(20, &promote(&grown[1..]));
