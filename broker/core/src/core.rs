@@ -33,6 +33,7 @@ mod stalled;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use apply::OFFSETS_TOPIC;
 use config::TICK;
 pub use config::{Config, Limits};
 use input::{Hello, Input, Token};

@@ -15,8 +15,7 @@ use crate::meta::placement::place;
 use crate::meta::topics::INTERNAL_REPLICAS_MAX;
 use crate::meta::{ClusterConfig, Command, State};
 
-/// The topic that keeps groups of consumers.
-pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+pub(super) use crate::core::OFFSETS_TOPIC;
 
 /// Where a new partition's replicas go, the first one to lead.
 pub(super) type Placement = Vec<BrokerId>;
