@@ -67,6 +67,10 @@ impl Engine for Core<OsDisk> {
         Core::next_deadline(self)
     }
 
+    fn serves_clients(&self) -> bool {
+        Core::serves_clients(self)
+    }
+
     fn hello(&self) -> Hello {
         Core::hello(self)
     }

@@ -180,6 +180,9 @@ impl<E: Engine> Node<E> {
         }
         self.engine.flush(now);
         self.carry_out();
+        if self.engine.serves_clients() {
+            self.clients.invite();
+        }
         self.metrics.batch_seconds.observe(begin.elapsed().as_secs_f64());
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chronik_core::ids::{Now, Uuid};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -85,7 +85,9 @@ async fn serve<E: Engine>(
     data: &DataDir,
     open: impl FnOnce(&Config, Identity, OsDisk, Now) -> anyhow::Result<E>,
 ) -> anyhow::Result<Ending> {
-    let (kafka, kafka_address) = listen(&config.kafka.listen, "--kafka-listen").await?;
+    let kafka = bind(config.kafka.listen)
+        .with_context(|| format!("listening on {} (--kafka-listen)", config.kafka.listen))?;
+    let kafka_address = kafka.local_addr().context("reading the address of --kafka-listen")?;
     let (peer, peer_address) = listen(&config.peer.listen, "--peer-listen").await?;
     let http = match &config.http {
         Some(address) => Some(listen(address, "--http-listen").await?.0),
@@ -132,6 +134,15 @@ async fn serve<E: Engine>(
         Ending::Fatal(_) => {}
     }
     Ok(ending)
+}
+
+/// Takes the address, and refuses connections until there is someone to serve them.
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As `TcpListener::bind` does: connections of an earlier run must not keep us out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn listen(

@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 use chronik_core::core::input::{ConnId, Input, Token};
 use chronik_core::log::disk::FileId;
 use chronik_core::wire::Response;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
 
 use super::connection;
 use super::outbox::{Answer, Outbox, Room};
 use crate::metrics::Metrics;
-use crate::node::handle::Handle;
+use crate::node::handle::{Event, Handle};
+
+/// Connections that the system holds until they are accepted.
+const BACKLOG: u32 = 1024;
 
 /// What clients may do.
 #[derive(Debug, Clone)]
@@ -49,6 +53,8 @@ pub struct Clients {
     pub(super) limits: Limits,
     pub(super) malformed_log: LogLimit,
     refused_log: LogLimit,
+    invited: Cell<bool>,
+    invitation: Notify,
     last_id: Cell<u64>,
     open: RefCell<BTreeMap<ConnId, Rc<Outbox>>>,
 }
@@ -63,6 +69,8 @@ impl Clients {
             limits,
             malformed_log: LogLimit::default(),
             refused_log: LogLimit::default(),
+            invited: Cell::new(false),
+            invitation: Notify::new(),
             last_id: Cell::new(0),
             open: RefCell::default(),
         })
@@ -117,8 +125,29 @@ impl Clients {
         self.open.borrow().get(&conn).map(Rc::clone)
     }
 
-    /// Accepts connections for as long as it is polled. Within a `LocalSet`.
-    pub async fn accept(self: Rc<Clients>, listener: TcpListener) {
+    /// From now on clients are served; calling it again changes nothing.
+    pub fn invite(&self) {
+        if !self.invited.replace(true) {
+            self.invitation.notify_one();
+        }
+    }
+
+    /// Accepts connections once clients are invited, for as long as it is polled. Within a
+    /// `LocalSet`. Until then they are refused at the socket: a client that is let in early takes
+    /// what it is told (no controller, no brokers) for the state of the cluster and waits its full
+    /// timeout, and one that is held in the queue does not try the next broker.
+    pub async fn accept(self: Rc<Clients>, socket: TcpSocket) {
+        if !self.invited.get() {
+            self.invitation.notified().await;
+        }
+        let listener = match socket.listen(BACKLOG) {
+            Ok(listener) => listener,
+            Err(error) => {
+                let reason = format!("listening for Kafka clients (--kafka-listen): {error}");
+                return self.node.send(Event::Die(reason));
+            }
+        };
+        tracing::info!("serving Kafka clients");
         loop {
             match listener.accept().await {
                 Ok((socket, from)) => self.welcome(socket, &from.ip().to_string()),

@@ -15,6 +15,8 @@ pub trait Engine: 'static {
     fn outputs(&mut self) -> std::vec::Drain<'_, Output>;
     /// When it wants to be looked at next, if before the next tick.
     fn next_deadline(&self) -> Option<Micros>;
+    /// Whether this node can tell clients about the cluster.
+    fn serves_clients(&self) -> bool;
     /// What to say when dialling a peer.
     fn hello(&self) -> Hello;
     /// Counters and gauges.

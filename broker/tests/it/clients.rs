@@ -240,3 +240,27 @@ fn connections_have_a_limit_and_idle_ones_end() {
         assert_eq!(world.metrics.connections.get(), 0);
     });
 }
+
+#[test]
+fn clients_are_refused_until_the_core_can_tell_them_about_the_cluster() {
+    on_one_thread(async {
+        let world = World::begin(1, Limits::default(), false);
+        world.handle.inspect().await.unwrap();
+        let refused = TcpStream::connect(world.kafka).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+
+        world.script.serves_clients.set(true);
+        world.handle.inspect().await.unwrap();
+        let mut socket = loop {
+            match TcpStream::connect(world.kafka).await {
+                Ok(socket) => break socket,
+                // The node has invited; the acceptor's task has not had its turn yet.
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        socket.write_all(&api_versions(7)).await.unwrap();
+        let (token, asked) = request(&world).await;
+        world.put_out([reply(token, &asked)]).await;
+        assert_eq!(answer(&mut socket).await.0, 7);
+    });
+}

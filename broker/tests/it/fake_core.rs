@@ -1,6 +1,6 @@
 //! A core that does what a test says, and a node around it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use chronik_core::admin::NodeState;
 use chronik_core::core::input::{Hello, Input};
 use chronik_core::core::output::Output;
 use chronik_core::ids::{BrokerId, Micros, Now, Uuid};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -27,6 +27,7 @@ pub(crate) struct Script {
     outputs: RefCell<Vec<Output>>,
     came: Notify,
     hello: RefCell<Hello>,
+    pub(crate) serves_clients: Cell<bool>,
 }
 
 impl Script {
@@ -78,6 +79,10 @@ impl Engine for FakeCore {
         None
     }
 
+    fn serves_clients(&self) -> bool {
+        self.script.serves_clients.get()
+    }
+
     fn hello(&self) -> Hello {
         self.script.hello.borrow().clone()
     }
@@ -107,6 +112,14 @@ pub(crate) struct World {
 impl World {
     /// Within a `LocalSet`.
     pub(crate) async fn start(broker: u32, limits: Limits) -> World {
+        let world = World::begin(broker, limits, true);
+        // The acceptor's task was queued before this one comes back, and listens at its first turn.
+        tokio::task::yield_now().await;
+        world
+    }
+
+    /// With a core that does not serve clients yet.
+    pub(crate) fn begin(broker: u32, limits: Limits, serves_clients: bool) -> World {
         let directory = tempfile::tempdir().unwrap();
         let disk = OsDisk::new(directory.path());
         let (handle, events) = Handle::new();
@@ -117,6 +130,7 @@ impl World {
             outputs: RefCell::default(),
             came: Notify::new(),
             hello: RefCell::new(hello(broker)),
+            serves_clients: Cell::new(serves_clients),
         });
         let core = FakeCore { script: Rc::clone(&script), outputs: Vec::new() };
         let around = Surroundings {
@@ -128,9 +142,13 @@ impl World {
             metrics: Arc::clone(&metrics),
         };
         let mut node = Node::new(core, around).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let kafka = listener.local_addr().unwrap();
-        tokio::task::spawn_local(clients.accept(listener));
+        if serves_clients {
+            clients.invite();
+        }
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let kafka = socket.local_addr().unwrap();
+        tokio::task::spawn_local(clients.accept(socket));
         let running = tokio::task::spawn_local(async move {
             let ending = node.run().await;
             node.finish().await;

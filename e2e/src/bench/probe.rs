@@ -59,7 +59,10 @@ fn config(bootstrap: &str) -> ClientConfig {
 pub fn first_record(bootstrap: &str, topic: &str, limit: Duration) -> Result<()> {
     let acks = Arc::new(Acks::default());
     let producer: BaseProducer<Watch> =
-        config(bootstrap).create_with_context(Watch(Arc::clone(&acks)))?;
+        // An idempotent librdkafka looks for a broker only every 500 ms before its first record.
+        config(bootstrap)
+            .set("enable.idempotence", "false")
+            .create_with_context(Watch(Arc::clone(&acks)))?;
     let record = BaseRecord::to(topic).key("k").payload("v");
     if let Err((error, _)) = producer.send(record) {
         bail!("the client refused the record: {error}");

@@ -63,6 +63,12 @@ pub struct Inspection {
 }
 
 impl<D: Disk> Core<D> {
+    /// Whether clients can be told about the cluster: its image names this broker, in service.
+    /// Once true the shell does not ask again; a broker that is fenced later still answers.
+    pub fn serves_clients(&self) -> bool {
+        self.knows_this_directory() && self.meta.broker(self.me()).is_some_and(|me| !me.fenced)
+    }
+
     /// This node at this moment.
     pub fn inspect(&self) -> Inspection {
         let mut roles = BTreeMap::new();

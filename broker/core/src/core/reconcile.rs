@@ -83,7 +83,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    fn knows_this_directory(&self) -> bool {
+    pub(super) fn knows_this_directory(&self) -> bool {
         let known = self.meta.broker(self.me());
         known.is_some_and(|known| known.registration.directory == self.config.directory)
     }
