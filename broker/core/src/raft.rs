@@ -21,6 +21,7 @@
 pub mod envelope;
 pub mod group;
 mod heartbeat;
+mod leadership;
 pub mod membership;
 pub mod outbox;
 pub mod ready;

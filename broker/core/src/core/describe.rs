@@ -81,7 +81,7 @@ impl<D: Disk> Core<D> {
     fn is_off_target(&self, id: PartitionId) -> bool {
         let Some(partition) = self.meta.partition(id) else { return false };
         let Some(replica) = self.replicas.get(&id) else { return false };
-        let (conf, _) = replica.group.log().conf();
+        let (conf, _) = replica.group.synced_conf();
         let mut voters = conf.voters.clone();
         let mut target: Vec<u64> = partition.target.iter().map(|peer| peer.0).collect();
         voters.sort_unstable();
@@ -91,7 +91,7 @@ impl<D: Disk> Core<D> {
 
     fn describe_group(&self, id: PartitionId) -> Option<GroupDescription> {
         let group = &self.replicas.get(&id)?.group;
-        let (conf, conf_index) = group.log().conf();
+        let (conf, conf_index) = group.synced_conf();
         let topic = match self.meta.topic(id.topic) {
             Some(topic) => topic.name.clone(),
             None if id == PartitionId::META => "__meta".to_owned(),

@@ -74,11 +74,13 @@ pub(crate) struct AppendWaiter {
 }
 
 /// An operator that waits for a membership change.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct ChangeWaiter {
     pub(crate) index: Index,
     pub(crate) term: Term,
     pub(crate) token: u64,
+    /// What it made, once it is applied; told when that is synced.
+    pub(crate) made: Option<Vec<u8>>,
 }
 
 /// Who leads a partition.

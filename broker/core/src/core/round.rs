@@ -182,12 +182,16 @@ impl<D: Disk> Core<D> {
         for id in std::mem::take(&mut self.syncs.waiting) {
             let Some(replica) = self.replicas.get_mut(&id) else { continue };
             let outbox = &mut self.outbox;
+            let (_, shown) = replica.group.synced_conf();
             match guarded(|| replica.group.persisted(round, outbox)) {
                 Ok(()) => {
                     if replica.group.awaits_sync() {
                         self.syncs.waiting.insert(id);
                     }
                     self.dirty.insert(id);
+                    if replica.group.synced_conf().1 != shown {
+                        self.show_conf(id);
+                    }
                 }
                 Err(reason) => self.take_offline(id, reason),
             }

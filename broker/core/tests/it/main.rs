@@ -21,3 +21,4 @@ mod relaxed;
 mod retention;
 mod stalled;
 mod topics;
+mod unsynced;
