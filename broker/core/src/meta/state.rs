@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::askers::Askers;
 use super::brokers::{Broker, Brokers};
 use super::configs::Overrides;
 use super::partitions::{Partition, Partitions, Replica};
@@ -23,6 +24,7 @@ pub struct State {
     pub(super) topics: Topics,
     pub(super) partitions: Partitions,
     pub(super) overrides: Overrides,
+    pub(super) askers: Askers,
 }
 
 /// How much one broker carries of the data groups.

@@ -16,6 +16,7 @@ mod offsets;
 mod operator;
 mod power;
 mod produce;
+mod proposals;
 mod records;
 mod relaxed;
 mod retention;
