@@ -290,6 +290,7 @@ impl<D: Disk> Core<D> {
         self.tick_coordinators();
         self.tick_node();
         self.tick_proposals();
+        self.tick_log_starts();
         self.tick_sessions();
         self.report();
         self.tick_retention();

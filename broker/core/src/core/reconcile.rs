@@ -113,12 +113,8 @@ impl<D: Disk> Core<D> {
 
     fn create_replica(&mut self, id: PartitionId, birth: Birth) {
         let (disk, limits) = (self.disk.clone(), &self.config.limits.log);
-        match GroupLog::create(disk, &mut self.wal, id, birth, limits) {
-            Ok(log) => self.open_replica(id, log),
-            Err(error) => {
-                tracing::error!(group = %id, error = %with_causes(&error), "no replica was made");
-            }
-        }
+        let log = GroupLog::create(disk, &mut self.wal, id, birth, limits);
+        self.open_replica(id, log);
     }
 
     fn open_replica(&mut self, id: PartitionId, log: GroupLog<D>) {

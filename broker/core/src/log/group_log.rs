@@ -90,12 +90,12 @@ impl<D: Disk> GroupLog<D> {
         id: PartitionId,
         birth: Birth,
         limits: &Limits,
-    ) -> Result<GroupLog<D>, LogError> {
+    ) -> GroupLog<D> {
         let Birth { peer, image } = birth;
         wal.push(Record::Create { id, peer, image: image.clone() });
         let limits =
             if *wal.limits == *limits { wal.limits.clone() } else { limits.clone().into() };
-        Ok(GroupLog::born(disk, wal.shared.clone(), limits, id, Birth { peer, image }))
+        GroupLog::born(disk, wal.shared.clone(), limits, id, Birth { peer, image })
     }
 
     pub(super) fn born(
