@@ -25,7 +25,7 @@ pub(crate) struct Replica<D: Disk> {
     pub(crate) uncommitted: usize,
     /// Appends that wait for their commit, by index.
     pub(crate) appends: VecDeque<AppendWaiter>,
-    /// While leading a relaxed topic: what each follower has in its write-ahead log.
+    /// While leading a relaxed topic: what each member has in its write-ahead log, this one too.
     pub(crate) received: BTreeMap<PeerId, Index>,
     /// Parked fetches that want to hear of a new commit.
     pub(crate) fetches: BTreeSet<u64>,
