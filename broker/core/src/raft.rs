@@ -25,6 +25,10 @@ mod leadership;
 pub mod membership;
 pub mod outbox;
 pub mod ready;
+mod synced_conf;
 mod timeouts;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use timeouts::ELECTION_TICK_MAX;
