@@ -27,6 +27,7 @@ mod relaxed;
 mod replica;
 mod reports;
 mod round;
+mod scrub;
 mod sessions;
 mod shutdown;
 mod stalled;
@@ -73,6 +74,9 @@ pub struct Core<D: Disk> {
     /// Logs found at the start that the image has not named yet.
     dormant: BTreeMap<PartitionId, GroupLog<D>>,
     offline: BTreeMap<PartitionId, Offline<D>>,
+    /// Replicas in service that wait to be replaced.
+    damaged: BTreeMap<PartitionId, scrub::Damaged>,
+    scrub: scrub::Scrub,
     dirty: BTreeSet<PartitionId>,
     /// Groups of relaxed topics with entries in this round.
     relaxed: BTreeSet<PartitionId>,
@@ -161,6 +165,8 @@ impl<D: Disk> Core<D> {
             replicas: BTreeMap::new(),
             dormant: found.groups,
             offline: offline.collect(),
+            damaged: BTreeMap::new(),
+            scrub: scrub::Scrub::default(),
             dirty: BTreeSet::new(),
             relaxed: BTreeSet::new(),
             syncs: Syncs::default(),
@@ -294,6 +300,7 @@ impl<D: Disk> Core<D> {
         self.tick_sessions();
         self.report();
         self.tick_retention();
+        self.tick_scrub();
         self.tick_stalled();
         self.tick_balance();
         self.tick_shutdown();

@@ -30,11 +30,20 @@ impl<D: Disk> Core<D> {
             version: self.config.version.clone(),
             replicas: count(self.replicas.len()),
             leaders: count(led.count()),
-            offline: self.offline.iter().map(|(id, off)| (*id, off.reason.clone())).collect(),
+            offline: self.describe_broken(),
             meta: self.meta.cluster_id().map(|_| self.describe_meta()),
             groups: if detail { self.describe_groups() } else { Vec::new() },
             quorum_losses: self.quorum_losses(),
         }
+    }
+
+    /// Replicas that cannot serve, and those that are to be replaced while they do.
+    fn describe_broken(&self) -> Vec<(PartitionId, String)> {
+        let offline = self.offline.iter().map(|(id, offline)| (*id, offline.reason.clone()));
+        let damaged = self.damaged.iter();
+        let damaged =
+            damaged.map(|(id, damaged)| (*id, format!("in service, but {}", damaged.reason)));
+        offline.chain(damaged).collect()
     }
 
     fn describe_meta(&self) -> MetaDescription {

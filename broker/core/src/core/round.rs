@@ -55,6 +55,11 @@ impl Syncs {
         self.full
     }
 
+    /// Whether a sync of the write-ahead log is being waited for.
+    pub(super) fn under_way(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
     /// Counts a tick; for how many of them the sync in flight has been waited for. Ticks and not
     /// time, because after a pause of the whole process the disk has done nothing wrong.
     pub(super) fn tick(&mut self) -> usize {

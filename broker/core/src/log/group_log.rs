@@ -12,6 +12,7 @@
 
 mod flush;
 mod read;
+mod scrub;
 mod storage;
 
 use std::cell::RefCell;
@@ -34,6 +35,7 @@ use crate::log::wal::Wal;
 use crate::log::{Limits, LogError};
 
 pub use read::{Read, SegmentInfo, Slice};
+pub use scrub::Scrubbed;
 
 /// How a replica comes into being.
 #[derive(Debug, Clone, PartialEq)]

@@ -299,9 +299,13 @@ impl State {
 
     /// Repeated for a life that was replaced already, it changes nothing.
     fn replace_replica(&mut self, index: Index, id: PartitionId, peer: PeerId) -> Result {
+        let spared = self.can_replace(id, peer);
         let partition = self.partitions.get_mut(&id).ok_or(Refusal::UnknownPartition(id))?;
         let mut applied = Applied::default();
         if partition.target.contains(&peer) {
+            if !spared {
+                return Err(Refusal::NotSpared { id, peer });
+            }
             partition.replace_target(peer.broker(), PeerId::new(index, peer.broker()));
             applied.touched.insert(id);
         }

@@ -143,6 +143,23 @@ impl State {
         Some(Replica { peer, born, initial_voters: partition.birth.clone() })
     }
 
+    /// Whether a replica can be given up for a new life on its broker: it has a place there, and if
+    /// it has a vote, the others are enough without it, as they live and keep their own places.
+    #[must_use]
+    pub fn can_replace(&self, id: PartitionId, peer: PeerId) -> bool {
+        let Some(partition) = self.partition(id) else { return false };
+        let stays = |other: &&PeerId| {
+            let lives = self.broker(other.broker()).is_some_and(|broker| !broker.fenced);
+            **other != peer && lives && partition.target.contains(other)
+        };
+        let voters = [&partition.voters, &partition.outgoing];
+        partition.target.contains(&peer)
+            && voters
+                .into_iter()
+                .filter(|half| half.contains(&peer))
+                .all(|half| half.iter().filter(stays).count() > half.len() / 2)
+    }
+
     /// The replicas of data groups that this broker must hold, by group.
     pub fn replicas_on(
         &self,
