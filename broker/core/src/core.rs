@@ -194,12 +194,17 @@ impl<D: Disk> Core<D> {
         };
         core.remember_node();
         core.wake_meta();
-        if let Some(damaged) = core.offline.get(&PartitionId::META) {
-            return Err(OpenError::Meta { reason: damaged.reason.clone() });
-        }
+        core.check_meta()?;
         core.show_peers();
         core.flush(now);
+        // What it had committed is applied by now.
+        core.check_meta()?;
         Ok((core, found.notes))
+    }
+
+    fn check_meta(&self) -> Result<(), OpenError> {
+        let damaged = self.offline.get(&PartitionId::META);
+        damaged.map_or(Ok(()), |damaged| Err(OpenError::Meta { reason: damaged.reason.clone() }))
     }
 
     /// Takes one input. What follows from it is done by [`Core::flush`].

@@ -266,9 +266,17 @@ impl<D: Disk> Core<D> {
         self.fail_log_starts(id);
     }
 
-    /// A replica that cannot go on is named, and the node goes on without it.
+    /// A replica that cannot go on is named, and the node goes on without it; but not without its
+    /// image of the cluster, which nobody could bring up to date while this process lives.
     pub(super) fn take_offline(&mut self, id: PartitionId, reason: String) {
         tracing::error!(group = %id, %reason, "replica taken offline");
+        if id == PartitionId::META {
+            self.fatal(format!(
+                "this broker's replica of __meta cannot go on ({reason}); start the broker again, \
+                 and it is read back from the disk"
+            ));
+        }
+        self.damaged.remove(&id);
         if let Some(replica) = self.evict(id) {
             let peer = replica.group.peer();
             let log = Some(replica.group.into_log());
