@@ -109,7 +109,7 @@ impl Node {
 fn removal(peer: PeerId) -> Bytes {
     let mut single = ConfChangeSingle { node_id: peer.0, ..ConfChangeSingle::default() };
     single.set_change_type(ConfChangeType::RemoveNode);
-    let change = ConfChangeV2 { changes: vec![single].into(), ..ConfChangeV2::default() };
+    let change = ConfChangeV2 { changes: vec![single], ..ConfChangeV2::default() };
     chronik_raft_bridge::encode_conf_change_v2(&change).unwrap().into()
 }
 
@@ -139,7 +139,7 @@ fn a_replica_that_applied_its_removal_still_votes_for_those_who_do_not_know_of_i
         Entry { index: 2, term: 2, body: Body::ConfChange(removal(A)) }.to_raft();
     node.hear(B, MessageType::MsgAppend, |message| {
         (message.term, message.index, message.log_term) = (2, 1, 1);
-        (message.entries, message.commit) = (vec![removal].into(), 2);
+        (message.entries, message.commit) = (vec![removal], 2);
     });
     node.settle();
     assert_eq!(node.group.role(), Role::Stopped);
