@@ -28,9 +28,11 @@ fn a_membership_change_is_told_when_its_commit_is_synced() {
     let removed = followers(&mut client, "t")[0];
     let witness = followers(&mut client, "t")[1];
     let cluster = &mut client.cluster;
-    let mut views = cluster.nodes[&leader].core.replica_views();
-    let view = views.find(|view| view.id != PartitionId::META).unwrap();
-    let (id, expected_conf_index) = (view.id, view.conf_index);
+    let (id, expected_conf_index) = {
+        let mut views = cluster.nodes[&leader].core.replica_views();
+        let view = views.find(|view| view.id != PartitionId::META).unwrap();
+        (view.id, view.conf_index)
+    };
     let peer = reported(cluster, witness, id).into_iter().find(|peer| peer.broker() == removed);
     let peer = peer.unwrap();
 
