@@ -1,7 +1,7 @@
 //! A few cores that are connected by perfect streams: what one sends, the other has at once. Time
 //! goes on by ticks. The hostile world is the simulator's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, Description};
 use chronik_core::core::input::{Input, Token};
@@ -23,6 +23,12 @@ pub(crate) struct Cluster {
     pub(crate) limits: Limits,
     /// Nodes whose disks do not come back from a sync, with what they were asked.
     pub(crate) hanging: BTreeMap<BrokerId, Vec<Output>>,
+    /// Frames that each broker has sent.
+    pub(crate) frames: BTreeMap<BrokerId, u64>,
+    /// Streams that lose what is sent on them, by sender and receiver.
+    cut: BTreeSet<(BrokerId, BrokerId)>,
+    /// Brokers that are expected to give up, and what they said.
+    pub(crate) dying: BTreeMap<BrokerId, Option<String>>,
 }
 
 pub(crate) struct Node {
@@ -48,6 +54,9 @@ impl Cluster {
             replies: BTreeMap::new(),
             limits,
             hanging: BTreeMap::new(),
+            frames: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            dying: BTreeMap::new(),
         };
         for id in 1..=brokers {
             cluster.start(BrokerId(id), MemDisk::new());
@@ -126,6 +135,22 @@ impl Cluster {
         self.settle();
     }
 
+    /// What `from` sends to `to` is lost from now on.
+    pub(crate) fn cut(&mut self, from: BrokerId, to: BrokerId) {
+        self.cut.insert((from, to));
+    }
+
+    /// A new stream takes the place of one that lost everything.
+    pub(crate) fn mend(&mut self, from: BrokerId, to: BrokerId) {
+        self.cut.remove(&(from, to));
+        let hello = self.nodes[&from].core.hello();
+        let inbox = &mut self.nodes.get_mut(&to).unwrap().inbox;
+        inbox.extend([Input::PeerGone { from }, Input::PeerConnected(hello)]);
+        let inbox = &mut self.nodes.get_mut(&from).unwrap().inbox;
+        inbox.extend([false, true].map(|reachable| Input::PeerReachable { to, reachable }));
+        self.settle();
+    }
+
     /// Lets `ms` pass.
     pub(crate) fn run(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(100) {
@@ -177,7 +202,9 @@ impl Cluster {
 
     fn carry_out(&mut self, id: BrokerId, output: Output) {
         match output {
+            Output::Send { to, .. } if self.cut.contains(&(id, to)) => {}
             Output::Send { to, frame } => {
+                *self.frames.entry(id).or_default() += 1;
                 if let Some(node) = self.nodes.get_mut(&to) {
                     node.inbox
                         .push_back(Input::PeerFrame { from: id, frame: frame.concat().into() });
@@ -203,7 +230,10 @@ impl Cluster {
             }
             Output::Close(token) => self.closed.push(token),
             Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
-            Output::Fatal(reason) => panic!("broker {id}: {reason}"),
+            Output::Fatal(reason) => match self.dying.get_mut(&id) {
+                Some(said) => *said = Some(reason),
+                None => panic!("broker {id}: {reason}"),
+            },
         }
     }
 
