@@ -171,6 +171,7 @@ pub(crate) fn hello(broker: u32) -> Hello {
         boot: 1,
         cluster_id: None,
         peer_address: format!("broker-{broker}:9192"),
+        stream: 1,
     }
 }
 

@@ -61,10 +61,11 @@ fn frame(input: Input) -> (u32, Bytes) {
     }
 }
 
-async fn until_reachable(world: &World, wanted: bool) {
+/// Until our stream is open, or is not; its number.
+async fn until_reachable(world: &World, wanted: bool) -> Option<u64> {
     loop {
         match world.script.next().await {
-            Input::PeerReachable { reachable, .. } if reachable == wanted => return,
+            Input::PeerReachable { stream, .. } if stream.is_some() == wanted => return stream,
             Input::PeerReachable { .. } => {}
             other => panic!("{other:?}"),
         }
@@ -78,8 +79,9 @@ fn frames_arrive_in_order_between_two_nodes() {
         let two = World::start(2, Limits::default()).await;
         let (address, _server) = serve(&two, "127.0.0.1:0").await;
         one.put_out([Output::Peers(vec![(BrokerId(2), address.to_string())])]).await;
-        until_reachable(&one, true).await;
-        assert_eq!(said(two.script.next().await).broker, BrokerId(1));
+        let first = until_reachable(&one, true).await;
+        let greeting = said(two.script.next().await);
+        assert_eq!((greeting.broker, Some(greeting.stream)), (BrokerId(1), first));
         let payload = Bytes::from(vec![7; 300_000]);
         for i in 0..200u32 {
             let parts = vec![Bytes::copy_from_slice(&i.to_be_bytes()), payload.clone()];
@@ -97,6 +99,8 @@ fn frames_arrive_in_order_between_two_nodes() {
         assert!(matches!(two.script.next().await, Input::PeerGone { from: BrokerId(1) }));
         let again = said(two.script.next().await);
         assert_eq!(again.cluster_id.as_deref(), Some("c"));
+        assert!(again.stream > greeting.stream, "a stream's number is its own");
+        assert_eq!(until_reachable(&one, true).await, Some(again.stream));
         // A peer that is wanted no more loses its stream.
         one.put_out([Output::Peers(vec![])]).await;
         assert!(matches!(two.script.next().await, Input::PeerGone { from: BrokerId(1) }));

@@ -20,4 +20,5 @@ mod records;
 mod relaxed;
 mod retention;
 mod stalled;
+mod streams;
 mod topics;

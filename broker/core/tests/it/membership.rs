@@ -204,7 +204,7 @@ fn a_message_that_raft_panics_on_takes_the_replica_offline_and_nothing_else() {
 #[test]
 fn a_broker_of_another_cluster_is_not_taken_for_ours() {
     let mut cluster = three();
-    let ours = cluster.nodes[&BrokerId(2)].core.hello();
+    let ours = cluster.hello(BrokerId(2), BrokerId(1));
     let mut foreign = ours.clone();
     foreign.cluster_id = Some("another".into());
     foreign.directory = chronik_core::ids::Uuid::from_u128(999);
