@@ -49,6 +49,7 @@ pub struct Metrics {
     pub peer_received_frames: Counter,
     pub peer_received_bytes: Counter,
     pub peer_malformed: Counter,
+    pub peer_refused: Counter,
     pub peer_overflows: Counter,
     pub batch_inputs: Histogram,
     pub batch_seconds: Histogram,
@@ -74,6 +75,7 @@ impl Default for Metrics {
             peer_received_frames: Counter::default(),
             peer_received_bytes: Counter::default(),
             peer_malformed: Counter::default(),
+            peer_refused: Counter::default(),
             peer_overflows: Counter::default(),
             batch_inputs: Histogram::new(exponential_buckets(1.0, 4.0, 7)),
             batch_seconds: seconds(),
@@ -175,6 +177,12 @@ impl Metrics {
         add(r, "peer_received_frames", "Frames from peers", &self.peer_received_frames);
         add(r, "peer_received_bytes", "Bytes from peers", &self.peer_received_bytes);
         add(r, "peer_malformed", "Streams of peers without a sound hello", &self.peer_malformed);
+        add(
+            r,
+            "peer_refused",
+            "Streams refused because another process speaks for their broker",
+            &self.peer_refused,
+        );
         add(
             r,
             "peer_overflows",

@@ -244,6 +244,9 @@ impl<E: Engine> Node<E> {
             Event::Inspect(reply) => {
                 let _ = reply.send(self.engine.inspect());
             }
+            Event::Registered { broker, reply } => {
+                let _ = reply.send(self.engine.registered(broker));
+            }
             Event::Stop if self.drain_until.is_some() => self.ending = Some(Ending::Clean),
             Event::Stop => {
                 tracing::info!("stopping: handing leaderships over");

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chronik_core::core::input::{ConnId, Input, Token};
-use chronik_core::log::disk::FileId;
+use chronik_core::log::disk::{DiskError, FileId};
 use chronik_core::wire::Response;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ use super::connection;
 use super::outbox::{Answer, Outbox, Room};
 use crate::metrics::Metrics;
 use crate::node::handle::{Event, Handle};
+use crate::telemetry::LogLimit;
 
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -191,29 +192,5 @@ impl Clients {
             clients.metrics.connections.dec();
             clients.node.input(Input::Disconnected(id));
         });
-    }
-}
-
-/// One log line a second for something that strangers can cause.
-#[derive(Debug, Default)]
-pub struct LogLimit {
-    last: Cell<Option<Instant>>,
-    suppressed: Cell<u64>,
-}
-
-impl LogLimit {
-    /// Whether to write a line now, and how many were suppressed since the last.
-    pub fn admit(&self) -> Option<u64> {
-        let now = Instant::now();
-        match self.last.get() {
-            Some(last) if now.duration_since(last) < Duration::from_secs(1) => {
-                self.suppressed.set(self.suppressed.get() + 1);
-                None
-            }
-            Some(_) | None => {
-                self.last.set(Some(now));
-                Some(self.suppressed.replace(0))
-            }
-        }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Script {
     came: Notify,
     hello: RefCell<Hello>,
     pub(crate) serves_clients: Cell<bool>,
+    /// The directory that the cluster knows every other broker by.
+    pub(crate) registered: Cell<Option<Uuid>>,
 }
 
 impl Script {
@@ -83,6 +85,10 @@ impl Engine for FakeCore {
         self.script.serves_clients.get()
     }
 
+    fn registered(&self, _: BrokerId) -> Option<Uuid> {
+        self.script.registered.get()
+    }
+
     fn hello(&self) -> Hello {
         self.script.hello.borrow().clone()
     }
@@ -131,6 +137,7 @@ impl World {
             came: Notify::new(),
             hello: RefCell::new(hello(broker)),
             serves_clients: Cell::new(serves_clients),
+            registered: Cell::new(None),
         });
         let core = FakeCore { script: Rc::clone(&script), outputs: Vec::new() };
         let around = Surroundings {
