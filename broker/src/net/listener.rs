@@ -82,7 +82,7 @@ impl Clients {
         &self,
         token: Token,
         response: Option<Response>,
-        files: impl Fn(FileId) -> Option<Arc<File>>,
+        files: impl Fn(FileId) -> Result<Arc<File>, DiskError>,
     ) {
         // Looked up first: a client that is gone needs nothing encoded.
         let Some(outbox) = self.outbox(token.conn) else { return };
@@ -110,7 +110,7 @@ impl Clients {
     pub(super) fn encode(
         &self,
         response: Response,
-        files: impl Fn(FileId) -> Option<Arc<File>>,
+        files: impl Fn(FileId) -> Result<Arc<File>, DiskError>,
     ) -> Answer {
         match connection::encode(response, files) {
             Ok(pieces) => Answer::Send(pieces),

@@ -127,7 +127,7 @@ impl World {
     /// With a core that does not serve clients yet.
     pub(crate) fn begin(broker: u32, limits: Limits, serves_clients: bool) -> World {
         let directory = tempfile::tempdir().unwrap();
-        let disk = OsDisk::new(directory.path());
+        let disk = OsDisk::new(directory.path(), 64);
         let (handle, events) = Handle::new();
         let metrics = Arc::new(Metrics::default());
         let clients = Clients::new(handle.clone(), Arc::clone(&metrics), limits);
