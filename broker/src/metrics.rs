@@ -40,6 +40,7 @@ pub struct Metrics {
     pub connections: Gauge,
     pub connections_accepted: Counter,
     pub connections_refused: Counter,
+    pub connections_slow: Counter,
     pub received_bytes: Counter,
     pub sent_bytes: Counter,
     pub malformed_frames: Counter,
@@ -66,6 +67,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             connections_accepted: Counter::default(),
             connections_refused: Counter::default(),
+            connections_slow: Counter::default(),
             received_bytes: Counter::default(),
             sent_bytes: Counter::default(),
             malformed_frames: Counter::default(),
@@ -154,6 +156,12 @@ impl Metrics {
             "connections_refused",
             "Client connections closed at once because too many are open",
             &self.connections_refused,
+        );
+        add(
+            r,
+            "connections_slow",
+            "Client connections closed because they left too many bytes of answers waiting",
+            &self.connections_slow,
         );
         add(r, "requests", "Kafka requests", &self.requests);
         add(

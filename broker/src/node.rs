@@ -135,6 +135,7 @@ impl<E: Engine> Node<E> {
 
     /// Lets syncs and answers that are on their way arrive.
     pub async fn finish(mut self) {
+        self.clients.dismiss();
         let until = Instant::now() + FINISH_MAX;
         let mut batch = Vec::new();
         let mut sleep = Box::pin(tokio::time::sleep_until(self.last_tick));

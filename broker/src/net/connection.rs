@@ -38,6 +38,7 @@ pub(super) async fn serve(
         end = reader.run() => end,
         end = write_answers(clients, socket, outbox) => end,
         () = until_idle(outbox, clients.limits.idle) => Ok("it was idle"),
+        () = outbox.is_given_up() => Ok("its answers had to make room"),
     };
     match reason {
         Ok(reason) => tracing::debug!(connection = id.0, reason, "client connection ended"),
@@ -71,6 +72,10 @@ impl Reader<'_> {
         let mut buf = BytesMut::new();
         loop {
             self.outbox.has_room().await;
+            if self.clients.are_dismissed() {
+                // A consumer that is answered asks again at once, and would never be done.
+                return std::future::pending().await;
+            }
             match frame::split(&mut buf, self.clients.limits.request_bytes_max) {
                 Ok(Frame::Whole(frame)) => {
                     if !self.take(frame) {

@@ -14,6 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::connection;
+use super::held::Held;
 use super::outbox::{Answer, Outbox, Room};
 use crate::metrics::Metrics;
 use crate::node::handle::{Event, Handle};
@@ -33,6 +34,9 @@ pub struct Limits {
     pub idle: Duration,
     /// What may be outstanding on one connection.
     pub room: Room,
+    /// Bytes of answers that wait for clients to take them, of all connections together. Beyond
+    /// that, whoever has taken nothing for the longest time is disconnected.
+    pub answer_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -42,6 +46,7 @@ impl Default for Limits {
             request_bytes_max: 100 << 20,
             idle: Duration::from_secs(600),
             room: Room::default(),
+            answer_bytes_max: 256 << 20,
         }
     }
 }
@@ -54,8 +59,11 @@ pub struct Clients {
     pub(super) limits: Limits,
     pub(super) malformed_log: LogLimit,
     refused_log: LogLimit,
+    slow_log: LogLimit,
+    held: Rc<Held>,
     invited: Cell<bool>,
     invitation: Notify,
+    dismissed: Cell<bool>,
     last_id: Cell<u64>,
     open: RefCell<BTreeMap<ConnId, Rc<Outbox>>>,
 }
@@ -70,8 +78,11 @@ impl Clients {
             limits,
             malformed_log: LogLimit::default(),
             refused_log: LogLimit::default(),
+            slow_log: LogLimit::default(),
+            held: Rc::default(),
             invited: Cell::new(false),
             invitation: Notify::new(),
+            dismissed: Cell::new(false),
             last_id: Cell::new(0),
             open: RefCell::default(),
         })
@@ -91,6 +102,27 @@ impl Clients {
             None => Answer::Nothing,
         };
         outbox.answer(token.seq, answer);
+        while self.held.bytes() > self.limits.answer_bytes_max {
+            self.give_up_slowest();
+        }
+    }
+
+    /// Disconnects whoever has taken nothing of its answers for the longest time.
+    fn give_up_slowest(&self) {
+        let open = self.open.borrow();
+        let waiting =
+            open.iter().filter_map(|(id, outbox)| Some((outbox.waits_since()?, id, outbox)));
+        let slowest = waiting.min_by_key(|(since, id, _)| (*since, **id));
+        let (since, id, outbox) = slowest.expect("whatever is held waits in an open connection");
+        let bytes = outbox.give_up();
+        self.metrics.connections_slow.inc();
+        if let Some(others) = self.slow_log.admit() {
+            tracing::warn!(
+                connection = id.0, bytes, waited = ?since.elapsed(), others_since_last_line = others,
+                "closing a client connection: answers wait for too many slow clients, and this one \
+                 has waited longest"
+            );
+        }
     }
 
     /// Ends a connection instead of answering a request, once earlier answers have left.
@@ -104,6 +136,15 @@ impl Clients {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.open.borrow().values().all(|outbox| outbox.is_idle())
+    }
+
+    /// From now on no request is taken any more; those that were are still answered.
+    pub fn dismiss(&self) {
+        self.dismissed.set(true);
+    }
+
+    pub(super) fn are_dismissed(&self) -> bool {
+        self.dismissed.get()
     }
 
     /// The response as an answer; one that cannot be sent ends the connection.
@@ -181,7 +222,7 @@ impl Clients {
         }
         let id = ConnId(self.last_id.get() + 1);
         self.last_id.set(id.0);
-        let outbox = Rc::new(Outbox::new(self.limits.room));
+        let outbox = Rc::new(Outbox::new(self.limits.room, Rc::clone(&self.held)));
         self.open.borrow_mut().insert(id, Rc::clone(&outbox));
         self.metrics.connections.inc();
         self.metrics.connections_accepted.inc();
