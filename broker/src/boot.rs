@@ -6,7 +6,7 @@ use chronik_core::core::input::{Hello, Input};
 use chronik_core::core::inspect::{Counters, Inspection as CoreInspection};
 use chronik_core::core::output::Output;
 use chronik_core::core::{Config as CoreConfig, Core, Limits};
-use chronik_core::ids::{Micros, Now, Uuid};
+use chronik_core::ids::{BrokerId, Micros, Now, Uuid};
 
 use crate::config::Config;
 use crate::node::engine::{Engine, Inspection};
@@ -69,6 +69,10 @@ impl Engine for Core<OsDisk> {
 
     fn serves_clients(&self) -> bool {
         Core::serves_clients(self)
+    }
+
+    fn registered(&self, broker: BrokerId) -> Option<Uuid> {
+        Core::registered(self, broker)
     }
 
     fn hello(&self) -> Hello {

@@ -16,6 +16,7 @@ mod configs;
 mod coordinators;
 mod describe;
 pub mod inspect;
+mod log_limit;
 mod log_starts;
 pub mod observe;
 mod orders;
@@ -50,7 +51,7 @@ use round::Syncs;
 
 use crate::codec::CodecError;
 use crate::handlers;
-use crate::ids::{BrokerId, Index, Micros, Now, PartitionId};
+use crate::ids::{BrokerId, Index, Micros, Now, PartitionId, Uuid};
 use crate::log::disk::Disk;
 use crate::log::group_log::GroupLog;
 use crate::log::recover::OpenError as LogOpenError;
@@ -217,7 +218,7 @@ impl<D: Disk> Core<D> {
             Input::Disconnected(conn) => self.forget_connection(conn),
             Input::PeerConnected(hello) => self.peer_connected(hello),
             Input::PeerGone { from } => self.peers.gone(from),
-            Input::PeerReachable { to, reachable } => self.peer_reachable(to, reachable),
+            Input::PeerReachable { to, stream } => self.peer_reachable(to, stream),
             Input::PeerFrame { from, frame } => self.peer_frame(from, frame),
             Input::Step { topic, partition, message, token } => {
                 let result = self.step_call(&topic, partition, &message);
@@ -241,7 +242,7 @@ impl<D: Disk> Core<D> {
         Some(self.parked.next_deadline().map_or(tick, |parked| parked.min(tick)))
     }
 
-    /// What to say when dialling a peer.
+    /// What to say when dialling a peer. Whoever dials numbers the stream.
     pub fn hello(&self) -> Hello {
         Hello {
             broker: self.config.broker,
@@ -249,7 +250,13 @@ impl<D: Disk> Core<D> {
             boot: self.node.boot,
             cluster_id: self.cluster_id().map(str::to_owned),
             peer_address: self.config.peer_address.clone(),
+            stream: 0,
         }
+    }
+
+    /// The directory that the cluster, as far as this node's image goes, knows a broker by.
+    pub fn registered(&self, broker: BrokerId) -> Option<Uuid> {
+        self.meta.broker(broker).map(|broker| broker.registration.directory)
     }
 
     /// The cluster that this node belongs to.

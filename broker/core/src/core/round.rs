@@ -73,9 +73,7 @@ impl<D: Disk> Core<D> {
     pub fn flush(&mut self, now: Now) {
         self.now = now;
         loop {
-            while let Some(id) = self.dirty.pop_first() {
-                self.drive(id);
-            }
+            self.drive_dirty();
             if !self.write() {
                 break;
             }
@@ -104,6 +102,13 @@ impl<D: Disk> Core<D> {
                 self.persisted(round);
             }
             None => self.checkpoint_synced(ticket),
+        }
+    }
+
+    /// Works off the groups in which something has happened.
+    pub(super) fn drive_dirty(&mut self) {
+        while let Some(id) = self.dirty.pop_first() {
+            self.drive(id);
         }
     }
 

@@ -10,9 +10,10 @@
 use bytes::Bytes;
 use raft::eraftpb::{ConfChangeV2, ConfState, Entry as RaftEntry, Message, MessageType};
 
+use super::envelope::is_answer;
 use super::group::{Group, Persisting};
 use super::outbox::Outbox;
-use crate::ids::{Index, PeerId, Term};
+use crate::ids::{BrokerId, Index, PeerId, Term};
 use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::entry::{Descriptor, Entry, EntryError, describe};
@@ -160,6 +161,15 @@ impl<D: Disk> Group<D> {
         }
         self.synced_conf.persisted(round);
         Ok(())
+    }
+
+    /// Answers to a peer that wait for their sync are not worth sending any more.
+    pub fn forget_answers(&mut self, to: BrokerId) {
+        for ready in &mut self.persisting {
+            ready
+                .messages
+                .retain(|message| PeerId(message.to).broker() != to || !is_answer(message));
+        }
     }
 
     /// Whether a Ready, or a membership, still waits for its sync.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, Description};
-use chronik_core::core::input::{Input, Token};
+use chronik_core::core::input::{Hello, Input, Token};
 use chronik_core::core::output::Output;
 use chronik_core::core::{Config, Core, Limits, OpenError};
 use chronik_core::ids::{BrokerId, Micros, Now, Uuid};
@@ -15,6 +15,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<BrokerId, Node>,
     pub(crate) now: Now,
     tokens: u64,
+    /// The newest stream from the first to the second; all have numbers of their own.
+    streams: BTreeMap<(BrokerId, BrokerId), u64>,
     /// A broker whose disk syncs nothing any more.
     pub(crate) hangs: Option<BrokerId>,
     pub(crate) admin: BTreeMap<u64, Result<AdminResponse, AdminError>>,
@@ -48,6 +50,7 @@ impl Cluster {
             nodes: BTreeMap::new(),
             now: Now { mono: Micros(1_000_000), wall_ms: 1_700_000_000_000 },
             tokens: 0,
+            streams: BTreeMap::new(),
             hangs: None,
             admin: BTreeMap::new(),
             closed: Vec::new(),
@@ -95,17 +98,27 @@ impl Cluster {
         let others: Vec<BrokerId> =
             self.nodes.keys().copied().filter(|other| *other != id).collect();
         for other in others {
-            let hello = self.nodes[&id].core.hello();
-            let node = self.nodes.get_mut(&other).unwrap();
-            node.inbox.push_back(Input::PeerConnected(hello));
-            node.inbox.push_back(Input::PeerReachable { to: id, reachable: true });
-            let hello = self.nodes[&other].core.hello();
-            let node = self.nodes.get_mut(&id).unwrap();
-            node.inbox.push_back(Input::PeerConnected(hello));
-            node.inbox.push_back(Input::PeerReachable { to: other, reachable: true });
+            for (from, to) in [(id, other), (other, id)] {
+                let hello = self.dial(from, to);
+                self.nodes.get_mut(&to).unwrap().inbox.push_back(Input::PeerConnected(hello));
+            }
         }
         self.settle();
         Ok(())
+    }
+
+    /// Opens a stream for its sender; the hello is still to be heard.
+    pub(crate) fn dial(&mut self, from: BrokerId, to: BrokerId) -> Hello {
+        let stream = self.streams.values().max().copied().unwrap_or(0) + 1;
+        self.streams.insert((from, to), stream);
+        let node = self.nodes.get_mut(&from).unwrap();
+        node.inbox.push_back(Input::PeerReachable { to, stream: Some(stream) });
+        self.hello(from, to)
+    }
+
+    /// What a broker said when it opened its stream to another.
+    pub(crate) fn hello(&self, from: BrokerId, to: BrokerId) -> Hello {
+        Hello { stream: self.streams[&(from, to)], ..self.nodes[&from].core.hello() }
     }
 
     /// Ends a node as kill -9 does; its disk stays.
@@ -121,7 +134,7 @@ impl Cluster {
         self.hanging.remove(&id);
         for other in self.nodes.values_mut() {
             other.inbox.push_back(Input::PeerGone { from: id });
-            other.inbox.push_back(Input::PeerReachable { to: id, reachable: false });
+            other.inbox.push_back(Input::PeerReachable { to: id, stream: None });
         }
         self.settle();
         node.disk
@@ -143,11 +156,11 @@ impl Cluster {
     /// A new stream takes the place of one that lost everything.
     pub(crate) fn mend(&mut self, from: BrokerId, to: BrokerId) {
         self.cut.remove(&(from, to));
-        let hello = self.nodes[&from].core.hello();
+        let inbox = &mut self.nodes.get_mut(&from).unwrap().inbox;
+        inbox.push_back(Input::PeerReachable { to, stream: None });
+        let hello = self.dial(from, to);
         let inbox = &mut self.nodes.get_mut(&to).unwrap().inbox;
         inbox.extend([Input::PeerGone { from }, Input::PeerConnected(hello)]);
-        let inbox = &mut self.nodes.get_mut(&from).unwrap().inbox;
-        inbox.extend([false, true].map(|reachable| Input::PeerReachable { to, reachable }));
         self.settle();
     }
 

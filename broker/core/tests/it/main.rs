@@ -21,5 +21,6 @@ mod records;
 mod relaxed;
 mod retention;
 mod stalled;
+mod streams;
 mod topics;
 mod unsynced;

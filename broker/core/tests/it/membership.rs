@@ -235,7 +235,7 @@ fn a_broker_whose_replica_of_meta_breaks_ends_and_is_whole_after_a_restart() {
 #[test]
 fn a_broker_of_another_cluster_is_not_taken_for_ours() {
     let mut cluster = three();
-    let ours = cluster.nodes[&BrokerId(2)].core.hello();
+    let ours = cluster.hello(BrokerId(2), BrokerId(1));
     let mut foreign = ours.clone();
     foreign.cluster_id = Some("another".into());
     foreign.directory = chronik_core::ids::Uuid::from_u128(999);
