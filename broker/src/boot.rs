@@ -90,6 +90,7 @@ fn shown(seen: CoreInspection) -> Inspection {
         counters,
         roles,
         offline,
+        damaged,
         coordinators,
         produces_parked,
         fetches_parked,
@@ -107,6 +108,7 @@ fn shown(seen: CoreInspection) -> Inspection {
         batches_refused,
         bad_frames,
         checkpoints,
+        scrubbed_bytes,
         free_bytes,
     } = counters;
     Inspection {
@@ -115,6 +117,7 @@ fn shown(seen: CoreInspection) -> Inspection {
         roles: roles.into_iter().collect(),
         gauges: vec![
             ("offline_replicas", "Replicas taken offline by damage or a broken invariant", offline),
+            ("damaged_replicas", "Replicas in service whose files are damaged", damaged),
             ("coordinators", "Groups of __consumer_offsets led here", coordinators),
             ("waiting_produces", "Produce requests that wait for their commit", produces_parked),
             ("waiting_fetches", "Fetch requests that wait for records", fetches_parked),
@@ -131,6 +134,7 @@ fn shown(seen: CoreInspection) -> Inspection {
             ("refused_batches", "Record batches refused", batches_refused),
             ("peer_bad_frames", "Frames of peers that did not decode", bad_frames),
             ("checkpoints", "Checkpoints of the write-ahead log", checkpoints),
+            ("scrubbed_bytes", "Bytes of segments read to look for damage", scrubbed_bytes),
         ],
     }
 }

@@ -28,6 +28,7 @@ mod relaxed;
 mod replica;
 mod reports;
 mod round;
+mod scrub;
 mod sessions;
 mod shutdown;
 mod stalled;
@@ -74,6 +75,9 @@ pub struct Core<D: Disk> {
     /// Logs found at the start that the image has not named yet.
     dormant: BTreeMap<PartitionId, GroupLog<D>>,
     offline: BTreeMap<PartitionId, Offline<D>>,
+    /// Replicas in service that wait to be replaced.
+    damaged: BTreeMap<PartitionId, scrub::Damaged>,
+    scrub: scrub::Scrub,
     dirty: BTreeSet<PartitionId>,
     /// Groups of relaxed topics with entries in this round.
     relaxed: BTreeSet<PartitionId>,
@@ -162,6 +166,8 @@ impl<D: Disk> Core<D> {
             replicas: BTreeMap::new(),
             dormant: found.groups,
             offline: offline.collect(),
+            damaged: BTreeMap::new(),
+            scrub: scrub::Scrub::default(),
             dirty: BTreeSet::new(),
             relaxed: BTreeSet::new(),
             syncs: Syncs::default(),
@@ -189,12 +195,17 @@ impl<D: Disk> Core<D> {
         };
         core.remember_node();
         core.wake_meta();
-        if let Some(damaged) = core.offline.get(&PartitionId::META) {
-            return Err(OpenError::Meta { reason: damaged.reason.clone() });
-        }
+        core.check_meta()?;
         core.show_peers();
         core.flush(now);
+        // What it had committed is applied by now.
+        core.check_meta()?;
         Ok((core, found.notes))
+    }
+
+    fn check_meta(&self) -> Result<(), OpenError> {
+        let damaged = self.offline.get(&PartitionId::META);
+        damaged.map_or(Ok(()), |damaged| Err(OpenError::Meta { reason: damaged.reason.clone() }))
     }
 
     /// Takes one input. What follows from it is done by [`Core::flush`].
@@ -297,9 +308,11 @@ impl<D: Disk> Core<D> {
         self.tick_coordinators();
         self.tick_node();
         self.tick_proposals();
+        self.tick_log_starts();
         self.tick_sessions();
         self.report();
         self.tick_retention();
+        self.tick_scrub();
         self.tick_stalled();
         self.tick_balance();
         self.tick_shutdown();

@@ -307,7 +307,9 @@ impl<D: Disk> Core<D> {
                     self.not_registered(&cluster_id, retired, &reason);
                 }
             }
-            PeerMessage::Propose { id, command } => self.peer_proposes(from, id, &command),
+            PeerMessage::Propose { proposal, command } => {
+                self.peer_proposes(from, &proposal, &command);
+            }
             PeerMessage::Proposed { id, at } => self.peer_proposed(id, at),
             PeerMessage::Received(rows) => self.peer_received(from, rows),
         }

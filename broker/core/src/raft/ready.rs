@@ -94,6 +94,8 @@ impl<D: Disk> Group<D> {
         if let Some(fault) = self.log().take_fault() {
             return Err(fault.into());
         }
+        let (conf, index) = self.raw.store().conf();
+        self.synced_conf.note(round, conf, index);
         // A payload that no Ready asked for belongs to an entry that raft refused.
         self.staged.clear();
         let bytes = driven.committed.iter().map(|entry| entry.what.payload_len()).sum();
@@ -157,6 +159,7 @@ impl<D: Disk> Group<D> {
                 self.persist_now(ready, outbox)?;
             }
         }
+        self.synced_conf.persisted(round);
         Ok(())
     }
 
@@ -169,9 +172,9 @@ impl<D: Disk> Group<D> {
         }
     }
 
-    /// Whether a Ready still waits for its sync.
+    /// Whether a Ready, or a membership, still waits for its sync.
     pub fn awaits_sync(&self) -> bool {
-        !self.persisting.is_empty()
+        !self.persisting.is_empty() || self.synced_conf.awaits_sync()
     }
 
     fn persist_later(

@@ -1,7 +1,7 @@
 //! A few cores that are connected by perfect streams: what one sends, the other has at once. Time
 //! goes on by ticks. The hostile world is the simulator's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, Description};
 use chronik_core::core::input::{Hello, Input, Token};
@@ -25,6 +25,12 @@ pub(crate) struct Cluster {
     pub(crate) limits: Limits,
     /// Nodes whose disks do not come back from a sync, with what they were asked.
     pub(crate) hanging: BTreeMap<BrokerId, Vec<Output>>,
+    /// Frames that each broker has sent.
+    pub(crate) frames: BTreeMap<BrokerId, u64>,
+    /// Streams that lose what is sent on them, by sender and receiver.
+    cut: BTreeSet<(BrokerId, BrokerId)>,
+    /// Brokers that are expected to give up, and what they said.
+    pub(crate) dying: BTreeMap<BrokerId, Option<String>>,
 }
 
 pub(crate) struct Node {
@@ -51,6 +57,9 @@ impl Cluster {
             replies: BTreeMap::new(),
             limits,
             hanging: BTreeMap::new(),
+            frames: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            dying: BTreeMap::new(),
         };
         for id in 1..=brokers {
             cluster.start(BrokerId(id), MemDisk::new());
@@ -139,6 +148,22 @@ impl Cluster {
         self.settle();
     }
 
+    /// What `from` sends to `to` is lost from now on.
+    pub(crate) fn cut(&mut self, from: BrokerId, to: BrokerId) {
+        self.cut.insert((from, to));
+    }
+
+    /// A new stream takes the place of one that lost everything.
+    pub(crate) fn mend(&mut self, from: BrokerId, to: BrokerId) {
+        self.cut.remove(&(from, to));
+        let inbox = &mut self.nodes.get_mut(&from).unwrap().inbox;
+        inbox.push_back(Input::PeerReachable { to, stream: None });
+        let hello = self.dial(from, to);
+        let inbox = &mut self.nodes.get_mut(&to).unwrap().inbox;
+        inbox.extend([Input::PeerGone { from }, Input::PeerConnected(hello)]);
+        self.settle();
+    }
+
     /// Lets `ms` pass.
     pub(crate) fn run(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(100) {
@@ -190,7 +215,9 @@ impl Cluster {
 
     fn carry_out(&mut self, id: BrokerId, output: Output) {
         match output {
+            Output::Send { to, .. } if self.cut.contains(&(id, to)) => {}
             Output::Send { to, frame } => {
+                *self.frames.entry(id).or_default() += 1;
                 if let Some(node) = self.nodes.get_mut(&to) {
                     node.inbox
                         .push_back(Input::PeerFrame { from: id, frame: frame.concat().into() });
@@ -216,7 +243,10 @@ impl Cluster {
             }
             Output::Close(token) => self.closed.push(token),
             Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
-            Output::Fatal(reason) => panic!("broker {id}: {reason}"),
+            Output::Fatal(reason) => match self.dying.get_mut(&id) {
+                Some(said) => *said = Some(reason),
+                None => panic!("broker {id}: {reason}"),
+            },
         }
     }
 
