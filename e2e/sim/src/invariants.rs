@@ -173,13 +173,13 @@ impl Checks {
     ) -> Result<(), Violation> {
         let mut joined = BytesMut::new();
         frame.iter().for_each(|part| joined.extend_from_slice(part));
-        let sections = match envelope::decode(joined.freeze()) {
-            Ok(sections) => sections,
+        let frame = match envelope::decode(joined.freeze()) {
+            Ok(frame) => frame,
             Err(error) => {
                 return Violation::new("frames decode", format!("of {node:?}: {error}"));
             }
         };
-        for section in sections {
+        for section in frame.sections {
             if let Section::Raft { group, message, .. } = section {
                 self.said(group, &message, coverage)?;
             }
