@@ -7,11 +7,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::input::Ticket;
 use super::output::{Output, SyncClass};
 use super::{Core, with_causes};
-use crate::ids::{Now, PartitionId};
+use crate::ids::{Micros, Now, PartitionId};
+use crate::log::LogError;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::disk::{Disk, DiskError};
 use crate::log::wal::SyncJob;
 use crate::raft::ready::DriveError;
+
+/// A checkpoint that could not be made is tried again after this time.
+const CHECKPOINT_RETRY: Micros = Micros::from_millis(1_000);
 
 /// Syncs that are asked for and under way.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(super) struct Syncs {
     /// Groups with Readies that wait for a sync.
     waiting: BTreeSet<PartitionId>,
     checkpoint: Option<(Ticket, Checkpoint)>,
+    /// When none could be made; on a full disk that is so for long.
+    checkpoint_failed: Option<Micros>,
     /// Whether what was read back at the start is synced.
     recovered: bool,
 }
@@ -44,6 +50,7 @@ impl Default for Syncs {
             full: false,
             waiting: BTreeSet::new(),
             checkpoint: None,
+            checkpoint_failed: None,
             recovered: false,
         }
     }
@@ -214,7 +221,11 @@ impl<D: Disk> Core<D> {
     }
 
     fn start_checkpoint(&mut self) {
-        if self.syncs.checkpoint.is_some() || !self.wal.wants_checkpoint() {
+        let failed = self.syncs.checkpoint_failed;
+        if self.syncs.checkpoint.is_some()
+            || failed.is_some_and(|at| self.now.mono.since(at) < CHECKPOINT_RETRY)
+            || !self.wal.wants_checkpoint()
+        {
             return;
         }
         let awake = self.replicas.values_mut().map(|replica| replica.group.log_mut());
@@ -222,8 +233,13 @@ impl<D: Disk> Core<D> {
         let logs = awake.chain(self.dormant.values_mut()).chain(offline);
         match Checkpoint::begin(&mut self.wal, logs) {
             Ok((checkpoint, job)) => self.sync_checkpoint(checkpoint, job),
-            Err(error) => tracing::error!(error = %with_causes(&error), "no checkpoint was made"),
+            Err(error) => self.no_checkpoint(&error),
         }
+    }
+
+    fn no_checkpoint(&mut self, error: &LogError) {
+        self.syncs.checkpoint_failed = Some(self.now.mono);
+        tracing::error!(error = %with_causes(error), "no checkpoint was made");
     }
 
     fn sync_checkpoint(&mut self, checkpoint: Checkpoint, job: SyncJob) {
@@ -242,7 +258,7 @@ impl<D: Disk> Core<D> {
         match checkpoint.advance(&mut self.wal) {
             Ok(Some(job)) => self.sync_checkpoint(checkpoint, job),
             Ok(None) => self.counters.checkpoints += 1,
-            Err(error) => tracing::error!(error = %with_causes(&error), "no checkpoint was made"),
+            Err(error) => self.no_checkpoint(&error),
         }
     }
 }
