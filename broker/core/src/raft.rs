@@ -22,8 +22,10 @@ pub mod envelope;
 pub mod group;
 mod heartbeat;
 pub mod membership;
+mod mistakes;
 pub mod outbox;
 pub mod ready;
+mod snapshots;
 mod timeouts;
 
 pub(crate) use timeouts::ELECTION_TICK_MAX;

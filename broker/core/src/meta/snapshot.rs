@@ -15,6 +15,7 @@ use super::state::State;
 use super::topics::Topic;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::ids::PeerId;
+use crate::mutant::{self, Mutant};
 
 const V1: u8 = 1;
 
@@ -80,6 +81,9 @@ impl State {
         state.partitions = partitions.into_iter().collect();
         state.overrides = get_overrides(&mut r)?;
         r.end()?;
+        if mutant::is(Mutant::ImageForgetsProducerIds) {
+            state.next_producer_id = 0;
+        }
         Ok(state)
     }
 }
