@@ -21,11 +21,16 @@
 pub mod envelope;
 pub mod group;
 mod heartbeat;
+mod leadership;
 pub mod membership;
 mod mistakes;
 pub mod outbox;
 pub mod ready;
 mod snapshots;
+mod synced_conf;
 mod timeouts;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use timeouts::ELECTION_TICK_MAX;

@@ -239,7 +239,7 @@ impl Checks {
         let mut joined = BytesMut::new();
         frame.iter().for_each(|part| joined.extend_from_slice(part));
         let sections = match envelope::decode(joined.freeze()) {
-            Ok(sections) => sections,
+            Ok(frame) => frame.sections,
             Err(error) => {
                 return Violation::new("frames decode", format!("of {node:?}: {error}"));
             }
