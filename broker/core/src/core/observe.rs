@@ -35,6 +35,8 @@ pub struct ReplicaView<'a> {
     pub first: Index,
     /// The last entry of its log, synced or not.
     pub last: Index,
+    /// The last entry that is in a segment.
+    pub flushed: Index,
     /// The membership that it goes by.
     pub conf: &'a ConfState,
     /// The index that the membership came from.
@@ -80,6 +82,7 @@ impl<D: Disk> Core<D> {
                 applied: group.applied(),
                 first: log.first(),
                 last: group.last_index(),
+                flushed: log.flushed_index(),
                 conf,
                 conf_index,
                 log_start: log.log_start(),

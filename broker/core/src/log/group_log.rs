@@ -333,6 +333,12 @@ impl<D: Disk> GroupLog<D> {
         self.flushed + self.tail.len() as u64
     }
 
+    /// The last entry that is in a segment.
+    #[must_use]
+    pub fn flushed_index(&self) -> Index {
+        self.flushed
+    }
+
     fn active(&self) -> &Segment {
         self.segments.last().expect("a log always has a segment")
     }

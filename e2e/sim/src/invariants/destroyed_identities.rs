@@ -40,8 +40,8 @@ impl DestroyedIdentities {
     ) -> Result<(), Violation> {
         let now: BTreeSet<ReplicaKey> = core.held_replicas().collect();
         let ending = self.ending.remove(&node).unwrap_or_default();
-        let on_disk = self.on_disk.get(&node).into_iter().flatten();
-        let vanished = on_disk.filter(|key| !now.contains(key) && !ending.contains(key)).next();
+        let mut on_disk = self.on_disk.get(&node).into_iter().flatten();
+        let vanished = on_disk.find(|key| !now.contains(key) && !ending.contains(key));
         if let Some((id, peer)) = vanished {
             let what = format!("{node:?} has lost {id} {peer} without having destroyed it");
             return Violation::new("what is synced is kept", what);
@@ -79,10 +79,11 @@ impl DestroyedIdentities {
         if let Some(ending) = self.ending.get_mut(&node) {
             let known = self.on_disk.get(&node);
             // What was not on disk before may have been made and destroyed since.
-            let ended = ending.extract_if(.., |key| {
+            let ended = |key: &ReplicaKey| {
                 !on_disk.contains(key) && known.is_some_and(|known| known.contains(key))
-            });
-            self.gone.extend(ended);
+            };
+            self.gone.extend(ending.iter().copied().filter(ended));
+            ending.retain(|key| !ended(key));
         }
         self.on_disk.insert(node, on_disk);
     }
