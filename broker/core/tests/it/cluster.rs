@@ -156,11 +156,11 @@ impl Cluster {
     /// A new stream takes the place of one that lost everything.
     pub(crate) fn mend(&mut self, from: BrokerId, to: BrokerId) {
         self.cut.remove(&(from, to));
-        let hello = self.nodes[&from].core.hello();
+        let inbox = &mut self.nodes.get_mut(&from).unwrap().inbox;
+        inbox.push_back(Input::PeerReachable { to, stream: None });
+        let hello = self.dial(from, to);
         let inbox = &mut self.nodes.get_mut(&to).unwrap().inbox;
         inbox.extend([Input::PeerGone { from }, Input::PeerConnected(hello)]);
-        let inbox = &mut self.nodes.get_mut(&from).unwrap().inbox;
-        inbox.extend([false, true].map(|reachable| Input::PeerReachable { to, reachable }));
         self.settle();
     }
 
