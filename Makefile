@@ -2,6 +2,7 @@
 # make test  all checks and tests
 # make bench Apache Kafka and Chronik side by side
 # make sim   many random clusters in the simulator (RUNS=..., default 200)
+# make sim-mutants  put mistakes in, one at a time: the simulator must notice all
 
 MANIFEST ?= examples/three-brokers.yaml
 RUNS ?= 200
@@ -22,7 +23,7 @@ define stage
 	  echo "== $(1): $$(( $$(date +%s) - start )) s, exit $$code"; exit $$code
 endef
 
-.PHONY: up test bench sim build-tools test-tools
+.PHONY: up test bench sim sim-mutants build-tools test-tools
 
 build-tools:
 	$(call need,cc,build-essential)
@@ -52,3 +53,6 @@ bench: test-tools
 
 sim: build-tools
 	cargo run --release --quiet -p chronik-sim --locked -- --runs $(RUNS)
+
+sim-mutants: build-tools
+	cargo run --release --quiet -p chronik-sim --locked --features mutants -- --mutants --runs $(RUNS)

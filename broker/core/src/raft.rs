@@ -23,8 +23,10 @@ pub mod group;
 mod heartbeat;
 mod leadership;
 pub mod membership;
+mod mistakes;
 pub mod outbox;
 pub mod ready;
+mod snapshots;
 mod synced_conf;
 mod timeouts;
 

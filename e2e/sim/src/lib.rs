@@ -16,6 +16,7 @@ mod event;
 mod faults;
 mod invariants;
 mod liveness;
+pub mod mutants;
 mod net;
 mod node;
 mod operator;

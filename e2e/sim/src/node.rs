@@ -16,6 +16,9 @@ use crate::world::World;
 /// Below this the brokers take no more records.
 pub(crate) const FREE_BYTES_MIN: u64 = 1 << 20;
 
+/// Chance in a million of a process's first sync to take its time.
+const FIRST_SYNC_SLOW: u64 = 200_000;
+
 /// One broker of the world.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -300,6 +303,10 @@ impl World {
         if hostile && rng.chance(self.options.sync_stall) {
             self.coverage.count("stalled syncs");
             takes += rng.range(200_000, 3_000_000);
+        }
+        if hostile && class == SyncClass::Wal && ticket.0 == 1 && rng.chance(FIRST_SYNC_SLOW) {
+            // What the process before it had written is still on its way to the medium.
+            takes += rng.range(20_000, 1_000_000);
         }
         // The medium has it early in the sync, or only at its end.
         let early = rng.chance(500_000);

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::Desired;
+use crate::mutant::{self, Mutant};
 use crate::observed::{BrokerId, broker_of};
 use crate::outcome::{Plan, Refusal, Wait, list};
 use crate::step::Step;
@@ -124,7 +125,8 @@ pub(crate) fn shrink(view: &View<'_>, size: &Size, plan: &mut Plan) {
     if !size.leaving.iter().all(all_marked) {
         return;
     }
-    if member.replicas > 0 {
+    let forgets = mutant::is(Mutant::ForgetMember);
+    if member.replicas > 0 && !forgets {
         let groups = view.data_groups();
         let aimed_at =
             |victim| groups.values().any(|(_, g)| g.target.iter().any(|p| broker_of(*p) == victim));
@@ -132,7 +134,7 @@ pub(crate) fn shrink(view: &View<'_>, size: &Size, plan: &mut Plan) {
             plan.steps.push(Step::Drain { to: view.leader, broker: victim });
         }
         plan.waiting.push(Wait::Draining { broker: victim, replicas: member.replicas });
-    } else if !view.group.conf.members().any(|p| broker_of(p) == victim) {
+    } else if forgets || !view.group.conf.members().any(|p| broker_of(p) == victim) {
         plan.steps.push(Step::RemoveBroker {
             to: view.leader,
             broker: victim,

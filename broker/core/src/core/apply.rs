@@ -19,6 +19,7 @@ use crate::log::image::Image;
 use crate::meta::command::{Command, ConfReport};
 use crate::meta::configs::TopicConfig;
 use crate::meta::{Proposal, State};
+use crate::mutant::{self, Mutant};
 use crate::partition::producers::{InFlight, Producers};
 use crate::partition::{Partition, produce};
 use crate::raft::ready::{Committed, Driven};
@@ -219,7 +220,10 @@ impl<D: Disk> Core<D> {
         let committed = replica.group.committed();
         let advanced = committed > replica.seen_commit;
         replica.seen_commit = replica.seen_commit.max(committed);
-        if advanced {
+        let last = replica.group.last_index();
+        if mutant::is(Mutant::AnswerOnAppend) {
+            self.settle_appends(id, last);
+        } else if advanced {
             self.settle_appends(id, committed);
         }
         if lost {

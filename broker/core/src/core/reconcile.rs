@@ -12,6 +12,7 @@ use crate::log::group_log::{Birth, GroupLog};
 use crate::log::image::Image;
 use crate::meta;
 use crate::meta::command::Command;
+use crate::mutant::{self, Mutant};
 use crate::raft::group::Group;
 
 /// A group is born at this index and term, never at 0: an empty replica must not be able to start
@@ -97,7 +98,8 @@ impl<D: Disk> Core<D> {
 
     fn place(&mut self, id: PartitionId, wanted: &meta::partitions::Replica) {
         // A replica that was here and is destroyed never comes back under its old name.
-        if self.wal.tombstones().get(&id).is_some_and(|destroyed| *destroyed >= wanted.peer) {
+        let buried = self.wal.tombstones().get(&id).is_some_and(|peer| *peer >= wanted.peer);
+        if buried && !mutant::is(Mutant::ForgetTombstone) {
             return;
         }
         let image = wanted.born.then(|| birth_image(&wanted.initial_voters));

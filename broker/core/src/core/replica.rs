@@ -8,6 +8,7 @@ use crate::coordinator::Coordinator;
 use crate::ids::{BrokerId, Index, PartitionId, PeerId, Term};
 use crate::log::disk::Disk;
 use crate::log::group_log::GroupLog;
+use crate::mutant::{self, Mutant};
 use crate::partition::Partition;
 use crate::raft::group::Group;
 
@@ -56,6 +57,7 @@ impl Machine {
     pub(crate) fn encode(&self) -> Option<Bytes> {
         match self {
             Machine::Meta => None,
+            Machine::Records(_) if mutant::is(Mutant::ForgetProducers) => Some(Bytes::new()),
             Machine::Groups(coordinator) => Some(coordinator.encode()),
             Machine::Records(partition) => Some(partition.producers.encode()),
         }

@@ -33,6 +33,7 @@ use crate::log::segment::{Place, Segment};
 use crate::log::terms::Terms;
 use crate::log::wal::Wal;
 use crate::log::{Limits, LogError};
+use crate::mutant::{self, Mutant};
 
 pub use read::{Read, SegmentInfo, Slice};
 pub use scrub::Scrubbed;
@@ -179,9 +180,11 @@ impl<D: Disk> GroupLog<D> {
     /// Term, vote and commit change. The commit is kept at or below the last entry.
     pub fn set_hard_state(&mut self, wal: &mut Wal<D>, hard: &HardState) {
         let commit = hard.commit.min(self.last());
-        let urgent = (hard.term, hard.vote) != (self.hard.term, self.hard.vote);
+        let urgent = (hard.term, hard.vote) != (self.hard.term, self.hard.vote)
+            && !mutant::is(Mutant::VoteWithoutSync);
         self.hard = HardState { commit, ..hard.clone() };
-        let (term, vote) = (hard.term, hard.vote);
+        let forgets = mutant::is(Mutant::ForgetVote);
+        let (term, vote) = (hard.term, if forgets { 0 } else { hard.vote });
         wal.push(Record::HardState { id: self.id, term, vote, commit, urgent });
     }
 
@@ -328,6 +331,12 @@ impl<D: Disk> GroupLog<D> {
     #[must_use]
     pub fn last(&self) -> Index {
         self.flushed + self.tail.len() as u64
+    }
+
+    /// The last entry that is in a segment.
+    #[must_use]
+    pub fn flushed_index(&self) -> Index {
+        self.flushed
     }
 
     fn active(&self) -> &Segment {

@@ -12,6 +12,7 @@ use crate::log::Limits;
 use crate::log::cache::Shared;
 use crate::log::disk::{Disk, DiskError, FileId};
 use crate::log::record::{BATCH_BYTES, BatchHead, Pending, Record};
+use crate::mutant::{self, Mutant};
 
 /// The directory of the write-ahead log and the checkpoint.
 pub(super) const DIR: &str = "wal";
@@ -127,7 +128,11 @@ impl<D: Disk> Wal<D> {
         }
         let mut files = std::mem::take(&mut self.dirty);
         files.dedup();
-        Ok(Some(SyncJob { files, dirs: std::mem::take(&mut self.dirs), upto: self.end }))
+        let mut dirs = std::mem::take(&mut self.dirs);
+        if mutant::is(Mutant::ForgetDirectorySync) {
+            dirs.clear();
+        }
+        Ok(Some(SyncJob { files, dirs, upto: self.end }))
     }
 
     /// A job of [`Wal::write`] is done.
@@ -250,7 +255,8 @@ impl<D: Disk> Wal<D> {
         let mut scratch = BytesMut::new();
         let mut parts = Vec::new();
         let len = u32::try_from(bytes).expect("a WAL file is below 4 GiB");
-        let head = BatchHead { position: start, synced: self.synced, prev_end: self.end, len };
+        let synced = if mutant::is(Mutant::ClaimSynced) { self.end } else { self.synced };
+        let head = BatchHead { position: start, synced, prev_end: self.end, len };
         scratch.extend_from_slice(&head.encode());
         let mut at = start + BATCH_BYTES as u64;
         for pending in self.pending.iter().take(records) {

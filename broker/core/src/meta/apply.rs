@@ -15,6 +15,7 @@ use super::partitions::{BIRTH_INDEX, Partition, REPLICAS_MAX};
 use super::state::State;
 use super::topics::{TOPIC_PARTITIONS_MAX, Topic};
 use crate::ids::{BrokerId, Index, PartitionId, PeerId, Uuid};
+use crate::mutant::{self, Mutant};
 
 /// The most producer ids that are reserved at once.
 const PRODUCER_IDS_MAX: u32 = 1_000_000;
@@ -141,7 +142,7 @@ impl State {
         let groups = count(self.partitions().filter(|(_, partition)| partition.is_on(id)));
         let meta = self.partition(PartitionId::META).into_iter().flat_map(Partition::members);
         let meta = count(meta.filter(|peer| peer.broker() == id));
-        if groups > 0 || meta > 0 {
+        if (groups > 0 || meta > 0) && !mutant::is(Mutant::ForgetMember) {
             return Err(Refusal::StillMember { broker: id, groups, meta });
         }
         self.brokers.remove(id);

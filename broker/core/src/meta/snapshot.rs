@@ -16,6 +16,7 @@ use super::state::State;
 use super::topics::Topic;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::ids::PeerId;
+use crate::mutant::{self, Mutant};
 
 /// Without who asked for what.
 const V1: u8 = 1;
@@ -88,6 +89,9 @@ impl State {
             state.askers = Askers::get(&mut r)?;
         }
         r.end()?;
+        if mutant::is(Mutant::ImageForgetsProducerIds) {
+            state.next_producer_id = 0;
+        }
         Ok(state)
     }
 }

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry as RaftEntry, Message, MessageType};
-use raft::{RawNode, SnapshotStatus, StateRole};
+use raft::{RawNode, StateRole};
 
+use super::mistakes::tampered;
 use super::ready::is_member;
 use super::synced_conf::SyncedConf;
 use super::timeouts::{
@@ -23,6 +24,7 @@ use crate::ids::{BrokerId, Index, Offset, PartitionId, PeerId, Term};
 use crate::log::disk::Disk;
 use crate::log::entry::{BatchInfo, Body, Descriptor, Entry, describe};
 use crate::log::group_log::GroupLog;
+use crate::mutant::{self, Mutant};
 use crate::wire::batch;
 
 /// What a replica is in its group at the moment.
@@ -311,7 +313,8 @@ impl<D: Disk> Group<D> {
 
     fn propose(&mut self, body: Body) -> Result<Proposed, NotProposed> {
         // raft-rs at a follower would send the proposal on to the leader: ask first.
-        if !self.leads_and_knows() {
+        let knows = self.leads_and_knows() || mutant::is(Mutant::ProduceBeforeNoop);
+        if !self.leads() || !knows {
             return Err(NotProposed::NotLeader);
         }
         let entry: RaftEntry = Entry { index: 0, term: 0, body }.to_raft();
@@ -331,6 +334,7 @@ impl<D: Disk> Group<D> {
     /// Takes a message of a peer, with the payloads of its entries. A message whose payloads are
     /// missing or wrong is dropped, as if the network had lost it.
     pub fn step(&mut self, message: Message, payloads: Vec<Bytes>) {
+        let message = tampered(message, self.raw.raft.id);
         if message.to != self.raw.raft.id || (self.stopped && !self.takes_back(&message)) {
             return;
         }
@@ -412,9 +416,7 @@ impl<D: Disk> Group<D> {
             .collect();
         for id in peers {
             self.raw.report_unreachable(id);
-            if self.snapshots.remove(&PeerId(id)).is_some() {
-                self.raw.report_snapshot(id, SnapshotStatus::Failure);
-            }
+            self.snapshot_lost(PeerId(id));
         }
         self.retime();
     }
@@ -428,21 +430,6 @@ impl<D: Disk> Group<D> {
     /// Whether a Ready waits for [`Group::drive`](super::ready).
     pub fn has_ready(&self) -> bool {
         !self.stopped && self.raw.has_ready()
-    }
-
-    /// A snapshot that was not answered within the longest election timeout was lost.
-    fn expire_snapshots(&mut self) {
-        let mut lost = Vec::new();
-        for (peer, ticks) in &mut self.snapshots {
-            *ticks += 1;
-            if *ticks > ELECTION_TICK_MAX {
-                lost.push(*peer);
-            }
-        }
-        for peer in lost {
-            self.snapshots.remove(&peer);
-            self.raw.report_snapshot(peer.0, SnapshotStatus::Failure);
-        }
     }
 
     /// Overwrites the election timeout that raft-rs may just have drawn.
@@ -464,7 +451,10 @@ impl<D: Disk> Group<D> {
 
     /// After the log has taken what was proposed, it knows the next offset.
     pub(super) fn settle(&mut self, committed_bytes: usize) {
-        self.next_offset = self.log().log_end();
+        let next = self.log().log_end();
+        if !mutant::is(Mutant::OffsetsFromCounter) || next > self.next_offset {
+            self.next_offset = next;
+        }
         self.uncommitted_bytes =
             if self.leads() { self.uncommitted_bytes.saturating_sub(committed_bytes) } else { 0 };
     }

@@ -19,6 +19,7 @@ use crate::log::disk::Disk;
 use crate::log::entry::{Descriptor, Entry, EntryError, describe};
 use crate::log::image::Image;
 use crate::log::wal::Wal;
+use crate::mutant::{self, Mutant};
 
 /// A group that cannot go on. It is taken offline; the node goes on without it.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,7 @@ impl<D: Disk> Group<D> {
         round: u64,
     ) -> Result<Driven, DriveError> {
         let mut driven = Driven::default();
+        self.commit_old_term();
         while self.has_ready() {
             self.drive_once(wal, outbox, round, &mut driven)?;
         }
@@ -136,7 +138,7 @@ impl<D: Disk> Group<D> {
         let committed = ready.take_committed_entries();
         let (number, must_sync) = (ready.number(), ready.must_sync());
         self.raw.advance_append_async(ready);
-        if elects {
+        if elects && !mutant::is(Mutant::SpeakInUnsyncedTerm) {
             messages.append(&mut later);
             later = std::mem::take(&mut messages);
         }
@@ -183,6 +185,12 @@ impl<D: Disk> Group<D> {
         must_sync: bool,
         outbox: &mut Outbox,
     ) -> Result<(), DriveError> {
+        if mutant::is(Mutant::SayBeforeSync) {
+            self.send(std::mem::take(&mut ready.messages), outbox)?;
+        }
+        if mutant::is(Mutant::CountUnsynced) && ready.snapshot.is_none() {
+            self.raw.on_persist_ready(ready.number);
+        }
         match self.persisting.back() {
             None if !must_sync => return self.persist_now(ready, outbox),
             // Nothing to sync itself, but it may not overtake: it goes with the one before it.
@@ -228,7 +236,7 @@ impl<D: Disk> Group<D> {
                 .map_err(|source| DriveError::Change { index, source })?;
             // A snapshot carries the membership of a later index than its own, and so does a log
             // that is opened again: what lies before that index is in it already.
-            if index > self.log().conf().1 {
+            if index > self.log().conf().1 || mutant::is(Mutant::ReapplyChanges) {
                 self.change(wal, index, &decoded)?;
             }
             change = Some(decoded);
@@ -246,10 +254,14 @@ impl<D: Disk> Group<D> {
         index: Index,
         change: &ConfChangeV2,
     ) -> Result<(), DriveError> {
-        let conf = self
+        let mut conf = self
             .raw
             .apply_conf_change(change)
             .map_err(|source| DriveError::Raft { index, source })?;
+        if mutant::is(Mutant::SkipJoint) && !conf.voters_outgoing.is_empty() {
+            let leave = self.raw.apply_conf_change(&ConfChangeV2::default());
+            conf = leave.map_err(|source| DriveError::Raft { index, source })?;
+        }
         self.stopped = !is_member(&conf, self.peer());
         if self.stopped {
             // Its own entries may still be on their way to the disk, and raft-rs looks for itself

@@ -11,6 +11,7 @@ use crate::log::disk::{Disk, FileId};
 use crate::log::entry::{Body, Entry, Kind};
 use crate::log::row::Row;
 use crate::log::segment::Segment;
+use crate::mutant::{self, Mutant};
 
 /// How many rows are read at once.
 const ROWS_AT_ONCE: u64 = 64;
@@ -117,6 +118,7 @@ impl<D: Disk> GroupLog<D> {
 
     /// The batch that contains `offset`.
     pub fn row_at_offset(&self, offset: Offset) -> Result<Option<Row>, LogError> {
+        let offset = offset + Offset::from(mutant::is(Mutant::FetchOffByOne));
         if offset >= self.log_end() {
             return Ok(None);
         }
