@@ -3,17 +3,24 @@
 
 mod acked_durable;
 mod commit_monotonic;
+mod committed_offsets;
 mod conf_changes_overlap;
+mod configs_answered;
+mod early_acks;
 mod election_safety;
+mod group_owners;
 mod leader_completeness;
 mod log_matching;
+mod log_starts;
 mod lost_identities;
 mod meta_equal_at_index;
 mod no_replica_offline;
 mod offsets_dense;
+mod register;
 mod said_is_synced;
 mod synced_on_quorum;
 mod term_and_vote_monotonic;
+mod topics_apart;
 mod truth;
 mod votes_once;
 
@@ -23,11 +30,14 @@ use bytes::{Bytes, BytesMut};
 use chronik_core::core::Core;
 use chronik_core::core::input::Ticket;
 use chronik_core::core::observe::ReplicaView;
-use chronik_core::ids::{BrokerId, Index, Offset, PartitionId, PeerId};
+use chronik_core::ids::{BrokerId, Index, Offset, PartitionId, PeerId, Uuid};
 use chronik_core::log::mem_disk::MemDisk;
 use chronik_core::raft::envelope::{self, Section};
 use raft::eraftpb::{Message, MessageType};
 
+pub(crate) use committed_offsets::Commit;
+pub(crate) use early_acks::{Promise, PromiseKind};
+pub(crate) use register::Via;
 pub(crate) use truth::Serial;
 use truth::Truth;
 
@@ -63,6 +73,9 @@ pub(crate) struct Checks {
     lost: lost_identities::LostIdentities,
     confs: conf_changes_overlap::Confs,
     images: meta_equal_at_index::Images,
+    pub(crate) owners: group_owners::GroupOwners,
+    pub(crate) offsets: committed_offsets::CommittedOffsets,
+    pub(crate) configs: configs_answered::ConfigsAnswered,
 }
 
 /// A replica when it was last looked at, in this run of its process.
@@ -94,6 +107,27 @@ impl Checks {
     /// The disk of a broker is gone.
     pub(crate) fn disk_lost(&mut self, node: BrokerId) {
         self.lost.lose(node);
+        self.truth.damaged.remove(&node);
+    }
+
+    /// Bits of a broker's disk have flipped.
+    pub(crate) fn disk_damaged(&mut self, node: BrokerId) {
+        self.truth.damaged.insert(node);
+    }
+
+    /// Whether what a broker reads may be damaged.
+    pub(crate) fn may_be_damaged(&self, node: BrokerId) -> bool {
+        self.truth.damaged.contains(&node)
+    }
+
+    /// Brokers whose disks have bits that flipped.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = BrokerId> + '_ {
+        self.truth.damaged.iter().copied()
+    }
+
+    /// What some broker had written and not synced may be gone.
+    pub(crate) fn unsynced_lost(&mut self, now: u64) {
+        self.truth.power_lost = Some(now);
     }
 
     /// A sync of the write-ahead log was asked for: what is written now will be on disk after it.
@@ -118,7 +152,7 @@ impl Checks {
         core: &Core<MemDisk>,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
-        no_replica_offline::check(node, core)?;
+        no_replica_offline::check(&self.truth, node, core)?;
         self.images.check(node, core)?;
         let mut seen = self.seen.remove(&node).unwrap_or_default();
         let mut now = BTreeMap::new();
@@ -151,6 +185,7 @@ impl Checks {
         let leads = self.elections.check(view, coverage)?;
         let from = before.map_or(0, |before| before.committed);
         let fresh = log_matching::check(&mut self.truth, core, view, from, coverage)?;
+        log_starts::check(&mut self.truth, view)?;
         for index in fresh {
             let conf = before.map(|before| &before.conf);
             self.synced.check(&self.truth, view, conf, index)?;
@@ -174,7 +209,7 @@ impl Checks {
         let mut joined = BytesMut::new();
         frame.iter().for_each(|part| joined.extend_from_slice(part));
         let sections = match envelope::decode(joined.freeze()) {
-            Ok(sections) => sections,
+            Ok(frame) => frame.sections,
             Err(error) => {
                 return Violation::new("frames decode", format!("of {node:?}: {error}"));
             }
@@ -218,6 +253,40 @@ impl Checks {
         acked_durable::acked(&mut self.truth, group, base, serials)
     }
 
+    /// `from` answers a client before the commit.
+    pub(crate) fn promised(&mut self, from: BrokerId, promise: &Promise) -> Result<(), Violation> {
+        let seen = self.seen.get(&from).and_then(|groups| groups.get(&promise.group));
+        // One that leads no more by the end of the round has led in an earlier term.
+        let term =
+            seen.map_or(0, |seen| if seen.led { seen.term } else { seen.term.saturating_sub(1) });
+        early_acks::promised(&mut self.truth, promise, term)
+    }
+
+    /// A client was told that a topic was made.
+    pub(crate) fn topic_made(&self, topic: Uuid) -> Result<(), Violation> {
+        topics_apart::made(&self.truth, topic)
+    }
+
+    /// A client was told that a topic is deleted.
+    pub(crate) fn topic_deleted(&mut self, topic: Uuid) {
+        topics_apart::deleted(&mut self.truth, topic);
+    }
+
+    /// A client asks for all records below `offset` to be deleted.
+    pub(crate) fn asks_start(&mut self, group: PartitionId, offset: Offset) {
+        log_starts::asked(&mut self.truth, group, offset);
+    }
+
+    /// A client was told that a partition starts at `offset`.
+    pub(crate) fn told_start(&mut self, id: PartitionId, offset: Offset) -> Result<(), Violation> {
+        log_starts::told(&mut self.truth, id, offset)
+    }
+
+    /// The highest start of a partition that any client has asked for.
+    pub(crate) fn highest_asked_start(&mut self, group: PartitionId) -> Offset {
+        log_starts::highest_asked(&mut self.truth, group)
+    }
+
     /// A client has read a record.
     pub(crate) fn read(
         &self,
@@ -228,18 +297,20 @@ impl Checks {
         acked_durable::read(&self.truth, group, offset, serial)
     }
 
+    /// Whether every group can do without one of its voters.
+    pub(crate) fn groups_have_spares(&self) -> bool {
+        let mut all = self.seen.values().flat_map(BTreeMap::values).peekable();
+        all.peek().is_some()
+            && all.all(|seen| seen.conf.voters_outgoing.is_empty() && seen.conf.voters.len() >= 3)
+    }
+
     /// Whether no committed entry hangs on fewer replicas than its group has voters.
     pub(crate) fn replicas_are_whole(&self) -> bool {
-        let all = self.seen.values().flat_map(|groups| groups.iter());
-        let mut all = all.peekable();
-        all.peek().is_some()
+        let mut all = self.seen.values().flat_map(|groups| groups.iter());
+        self.groups_have_spares()
             && all.all(|(id, seen)| {
-                seen.conf.voters_outgoing.is_empty()
-                    && seen
-                        .conf
-                        .voters
-                        .iter()
-                        .all(|voter| self.synced.has(&(*id, PeerId(*voter)), self.truth.last(*id)))
+                let last = self.truth.last(*id);
+                seen.conf.voters.iter().all(|voter| self.synced.has(&(*id, PeerId(*voter)), last))
             })
     }
 }
