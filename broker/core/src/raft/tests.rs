@@ -97,7 +97,8 @@ impl Node {
     /// What it has said to others since the last time this was asked.
     fn said(&mut self) -> Vec<Message> {
         let frames: Vec<_> = self.outbox.take().collect();
-        let sections = frames.into_iter().flat_map(|(_, f)| decode(f.concat().into()).unwrap().sections);
+        let sections =
+            frames.into_iter().flat_map(|(_, f)| decode(f.concat().into()).unwrap().sections);
         let messages = sections.filter_map(|section| match section {
             Section::Raft { message, .. } => Some(message),
             Section::Broker(_) => None,
