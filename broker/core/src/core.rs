@@ -125,6 +125,17 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Replicas may be missing whose votes and entries others count on.
+    #[error(
+        "this broker's write-ahead log is damaged, and it cannot be said whose votes and entries are \
+         lost ({reason}); if other brokers of its cluster live, remove the data directory and start \
+         the broker again, and it comes back empty under its id; if none does, restore the directory \
+         from a copy"
+    )]
+    Unnamed {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// What the node wrote of itself does not decode.
     #[error("reading what this node wrote of itself; its data directory is damaged")]
     Node(#[source] CodecError),
@@ -144,6 +155,12 @@ impl<D: Disk> Core<D> {
     /// Starts a node over what its disk holds. Also returns what recovery has to say.
     pub fn open(config: Config, disk: D, now: Now) -> Result<(Core<D>, Vec<String>), OpenError> {
         let found = crate::log::recover::open(disk.clone(), config.limits.log.clone())?;
+        // Where the replica of `__meta` is known to be damaged, the words for that say as much.
+        if let Some(reason) = found.unnamed
+            && found.corrupt.iter().all(|(id, ..)| *id != PartitionId::META)
+        {
+            return Err(OpenError::Unnamed { reason });
+        }
         let mut node = match found.wal.node() {
             Some(bytes) => NodeRecord::decode(bytes).map_err(OpenError::Node)?,
             None => NodeRecord::default(),

@@ -4,21 +4,28 @@
 mod acked_durable;
 mod commit_monotonic;
 mod commit_own_term;
+mod committed_offsets;
 mod conf_changes_overlap;
+mod configs_answered;
 mod destroyed_identities;
+mod early_acks;
 mod election_safety;
+mod group_owners;
 mod leader_completeness;
 mod log_matching;
+mod log_starts;
 mod lost_identities;
 mod meta_equal_at_index;
 mod no_replica_offline;
 mod offsets_dense;
 mod promoted_caught_up;
+mod register;
 mod said_is_synced;
 mod spoken_terms;
 mod synced_is_kept;
 mod synced_on_quorum;
 mod term_and_vote_monotonic;
+mod topics_apart;
 mod truth;
 mod voters_not_stopped;
 mod voters_registered;
@@ -31,11 +38,14 @@ use bytes::{Bytes, BytesMut};
 use chronik_core::core::Core;
 use chronik_core::core::input::Ticket;
 use chronik_core::core::observe::ReplicaView;
-use chronik_core::ids::{BrokerId, Index, Offset, PartitionId, PeerId};
+use chronik_core::ids::{BrokerId, Index, Offset, PartitionId, PeerId, Uuid};
 use chronik_core::log::mem_disk::MemDisk;
 use chronik_core::raft::envelope::{self, Section};
 use raft::eraftpb::{Message, MessageType};
 
+pub(crate) use committed_offsets::Commit;
+pub(crate) use early_acks::{Promise, PromiseKind};
+pub(crate) use register::Via;
 pub(crate) use truth::Serial;
 use truth::Truth;
 
@@ -97,6 +107,9 @@ impl Muted {
     pub(crate) fn is(&self, invariant: &str) -> bool {
         self.0.contains(invariant)
     }
+    pub(crate) owners: group_owners::GroupOwners,
+    pub(crate) offsets: committed_offsets::CommittedOffsets,
+    pub(crate) configs: configs_answered::ConfigsAnswered,
 }
 
 /// A replica when it was last looked at, in this run of its process.
@@ -140,6 +153,27 @@ impl Checks {
     pub(crate) fn disk_lost(&mut self, node: BrokerId) {
         self.lost.lose(node);
         self.destroyed.lose_disk(node);
+        self.truth.damaged.remove(&node);
+    }
+
+    /// Bits of a broker's disk have flipped.
+    pub(crate) fn disk_damaged(&mut self, node: BrokerId) {
+        self.truth.damaged.insert(node);
+    }
+
+    /// Whether what a broker reads may be damaged.
+    pub(crate) fn may_be_damaged(&self, node: BrokerId) -> bool {
+        self.truth.damaged.contains(&node)
+    }
+
+    /// Brokers whose disks have bits that flipped.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = BrokerId> + '_ {
+        self.truth.damaged.iter().copied()
+    }
+
+    /// What some broker had written and not synced may be gone.
+    pub(crate) fn unsynced_lost(&mut self, now: u64) {
+        self.truth.power_lost = Some(now);
     }
 
     /// A sync of the write-ahead log was asked for: what is written now will be on disk after it.
@@ -171,7 +205,7 @@ impl Checks {
         core: &Core<MemDisk>,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
-        self.muted.pass(no_replica_offline::check(node, core))?;
+        self.muted.pass(no_replica_offline::check(&self.truth, node, core))?;
         if self.fresh.remove(&node) {
             self.muted.pass(synced_is_kept::check(&self.synced, core))?;
             self.muted.pass(self.destroyed.started(node, core))?;
@@ -216,6 +250,7 @@ impl Checks {
         let from = before.map_or(0, |before| before.committed);
         let fresh = log_matching::check(&mut self.truth, core, view, from, coverage);
         let fresh = self.muted.pass(fresh)?;
+        self.muted.pass(log_starts::check(&mut self.truth, view))?;
         for index in fresh {
             let conf = before.map(|before| &before.conf);
             self.muted.pass(self.synced.check(&self.truth, view, conf, index))?;
@@ -296,6 +331,40 @@ impl Checks {
         self.muted.pass(acked_durable::acked(&mut self.truth, group, base, serials))
     }
 
+    /// `from` answers a client before the commit.
+    pub(crate) fn promised(&mut self, from: BrokerId, promise: &Promise) -> Result<(), Violation> {
+        let seen = self.seen.get(&from).and_then(|groups| groups.get(&promise.group));
+        // One that leads no more by the end of the round has led in an earlier term.
+        let term =
+            seen.map_or(0, |seen| if seen.led { seen.term } else { seen.term.saturating_sub(1) });
+        early_acks::promised(&mut self.truth, promise, term)
+    }
+
+    /// A client was told that a topic was made.
+    pub(crate) fn topic_made(&self, topic: Uuid) -> Result<(), Violation> {
+        topics_apart::made(&self.truth, topic)
+    }
+
+    /// A client was told that a topic is deleted.
+    pub(crate) fn topic_deleted(&mut self, topic: Uuid) {
+        topics_apart::deleted(&mut self.truth, topic);
+    }
+
+    /// A client asks for all records below `offset` to be deleted.
+    pub(crate) fn asks_start(&mut self, group: PartitionId, offset: Offset) {
+        log_starts::asked(&mut self.truth, group, offset);
+    }
+
+    /// A client was told that a partition starts at `offset`.
+    pub(crate) fn told_start(&mut self, id: PartitionId, offset: Offset) -> Result<(), Violation> {
+        log_starts::told(&mut self.truth, id, offset)
+    }
+
+    /// The highest start of a partition that any client has asked for.
+    pub(crate) fn highest_asked_start(&mut self, group: PartitionId) -> Offset {
+        log_starts::highest_asked(&mut self.truth, group)
+    }
+
     /// A client has read a record.
     pub(crate) fn read(
         &self,
@@ -306,18 +375,20 @@ impl Checks {
         self.muted.pass(acked_durable::read(&self.truth, group, offset, serial))
     }
 
+    /// Whether every group can do without one of its voters.
+    pub(crate) fn groups_have_spares(&self) -> bool {
+        let mut all = self.seen.values().flat_map(BTreeMap::values).peekable();
+        all.peek().is_some()
+            && all.all(|seen| seen.conf.voters_outgoing.is_empty() && seen.conf.voters.len() >= 3)
+    }
+
     /// Whether no committed entry hangs on fewer replicas than its group has voters.
     pub(crate) fn replicas_are_whole(&self) -> bool {
-        let all = self.seen.values().flat_map(|groups| groups.iter());
-        let mut all = all.peekable();
-        all.peek().is_some()
+        let mut all = self.seen.values().flat_map(|groups| groups.iter());
+        self.groups_have_spares()
             && all.all(|(id, seen)| {
-                seen.conf.voters_outgoing.is_empty()
-                    && seen
-                        .conf
-                        .voters
-                        .iter()
-                        .all(|voter| self.synced.has(&(*id, PeerId(*voter)), self.truth.last(*id)))
+                let last = self.truth.last(*id);
+                seen.conf.voters.iter().all(|voter| self.synced.has(&(*id, PeerId(*voter)), last))
             })
     }
 }

@@ -23,11 +23,13 @@ mod operator;
 mod options;
 mod prng;
 mod trace;
+mod workload;
 mod world;
 
 pub use coverage::Coverage;
 pub use invariants::Violation;
 pub use options::{FaultKind, Options};
+pub use workload::Workload;
 pub use world::{Report, World};
 
 /// Seeds that failed once; they are run for ever.

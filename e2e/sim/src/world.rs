@@ -185,6 +185,8 @@ impl World {
             Event::OrderDone(token, result) => self.order_done(token, result),
             Event::Fault => self.next_fault(),
             Event::Heal(links) => self.heal(&links),
+            Event::Unhinder(number) => self.unhinder(number),
+            Event::Call(to, call) => self.call_arrives(to, *call),
             Event::Space(node) => self.space(node),
             Event::Resize(size) => self.resize(size),
             Event::Calm => self.calm(),

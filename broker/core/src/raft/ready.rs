@@ -92,6 +92,10 @@ impl<D: Disk> Group<D> {
         self.commit_old_term();
         while self.has_ready() {
             self.drive_once(wal, outbox, round, &mut driven)?;
+            // What cannot be read stays to be done: raft would ask for it for ever.
+            if let Some(fault) = self.log().take_fault() {
+                return Err(fault.into());
+            }
         }
         if let Some(fault) = self.log().take_fault() {
             return Err(fault.into());

@@ -16,13 +16,18 @@ const STORAGE_ERROR: i16 = 56;
 
 /// Flips a bit in the first place where a file under `dir` has `needle`.
 fn damage(disk: &MemDisk, dir: &str, needle: &[u8]) {
+    damage_behind(disk, dir, needle, 0);
+}
+
+/// Flips a bit so many bytes behind the beginning of that place.
+fn damage_behind(disk: &MemDisk, dir: &str, needle: &[u8], behind: usize) {
     for path in disk.paths().into_iter().filter(|path| path.starts_with(dir)) {
         let file = disk.open(&path, false).unwrap();
         let len = usize::try_from(disk.len(file).unwrap()).unwrap();
         let bytes = disk.read_at(file, 0, len).unwrap();
         disk.close(file);
         if let Some(at) = bytes.windows(needle.len()).position(|found| found == needle) {
-            assert!(disk.flip(&path, at));
+            assert!(disk.flip(&path, at + behind));
             return;
         }
     }
@@ -103,6 +108,37 @@ fn damage_in_a_row_of_a_segment_takes_its_group_offline_until_it_is_rebuilt() {
         client.cluster.run(2_000);
         assert_found(&mut client, victim, 0);
         assert_rebuilt(&mut client, victim, &records);
+    }
+}
+
+#[test]
+fn damage_in_where_a_batch_says_it_lies_is_found_though_its_checksum_does_not_cover_it() {
+    for byte in [7, 11, 15] {
+        let (mut client, records, victim) = flushed(0);
+        let disk = client.cluster.kill(victim);
+        let meta = PartitionId::META.topic.to_string();
+        let mut paths = disk.paths().into_iter();
+        let log = paths.find(|path| path.ends_with(".log") && !path.contains(&meta)).unwrap();
+        assert!(disk.flip(&log, byte));
+        client.cluster.start(victim, disk);
+        client.cluster.run(2_000);
+        assert_found(&mut client, victim, 0);
+        assert_rebuilt(&mut client, victim, &records);
+    }
+}
+
+/// The write-ahead log's record that made a replica is gone: whether the damage names the replica or
+/// not, it must not be made anew under the name under which it has voted.
+#[test]
+fn a_broker_whose_log_has_lost_what_made_a_replica_does_not_start() {
+    // The name in the record's head, which is damaged then, and the body behind the head.
+    for behind in [0, 28] {
+        let mut client = with_topic(three(), &[]);
+        let victim = followers(&mut client, "t")[0];
+        let disk = client.cluster.kill(victim);
+        damage_behind(&disk, "wal/", PartitionId::META.topic.as_bytes(), behind);
+        let refused = client.cluster.start_life(victim, disk, 1).unwrap_err().to_string();
+        assert!(refused.contains("whose votes and entries"), "{refused}");
     }
 }
 
