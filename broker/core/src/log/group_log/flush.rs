@@ -73,14 +73,20 @@ impl<D: Disk> GroupLog<D> {
         let mut files = Vec::new();
         let GroupLog { segments, disk, id, peer, .. } = self;
         let place = super::Place { disk: &*disk, id: *id, peer: *peer };
+        let mut written = Ok(());
         for segment in segments {
-            segment.write_state(&place, inline_max)?;
+            written = segment.write_state(&place, inline_max);
+            if written.is_err() {
+                break;
+            }
             files.extend(segment.take_dirty());
         }
         if !files.is_empty() && !mutant::is(Mutant::CheckpointSkipsSegments) {
             job.files.extend(files);
             job.dirs.push(place.dir());
         }
+        // Only now: what the segments before it have given up as dirty is still to be synced.
+        written?;
         for Item { row, bytes } in &self.tail {
             wal.push(Record::Entry { id: self.id, row: *row, bytes: bytes.clone() });
         }
