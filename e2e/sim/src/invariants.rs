@@ -82,6 +82,9 @@ pub(crate) struct Checks {
     destroyed: destroyed_identities::DestroyedIdentities,
     confs: conf_changes_overlap::Confs,
     images: meta_equal_at_index::Images,
+    pub(crate) owners: group_owners::GroupOwners,
+    pub(crate) offsets: committed_offsets::CommittedOffsets,
+    pub(crate) configs: configs_answered::ConfigsAnswered,
     /// Brokers that were started and not looked at since.
     fresh: BTreeSet<BrokerId>,
     /// How far the image of each broker was when it was last looked at.
@@ -107,9 +110,6 @@ impl Muted {
     pub(crate) fn is(&self, invariant: &str) -> bool {
         self.0.contains(invariant)
     }
-    pub(crate) owners: group_owners::GroupOwners,
-    pub(crate) offsets: committed_offsets::CommittedOffsets,
-    pub(crate) configs: configs_answered::ConfigsAnswered,
 }
 
 /// A replica when it was last looked at, in this run of its process.
