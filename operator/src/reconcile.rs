@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chronik_plan::{BrokerId, Plan, Step, plan};
+use chronik_plan::{BrokerId, Meta, Plan, Step, plan};
 
 use crate::admin::grpc;
 use crate::api::status::ClusterStatus;
@@ -62,7 +62,10 @@ impl<P: Platform> Reconciler<P> {
     }
 
     async fn observe(&mut self) -> Result<Sight, P::Error> {
-        observe(&mut self.platform, &mut self.admin, self.rebalanced_at.as_ref()).await
+        let sight =
+            observe(&mut self.platform, &mut self.admin, self.rebalanced_at.as_ref()).await?;
+        self.rebalanced_at = sight.observed.still_rebalanced_at();
+        Ok(sight)
     }
 
     async fn execute(&mut self, plan: &Plan, sight: &mut Sight) -> Vec<String> {
@@ -87,7 +90,7 @@ impl<P: Platform> Reconciler<P> {
 
     async fn perform(&mut self, step: &Step) -> Result<Outcome, String> {
         let to = match step {
-            Step::Start(_) | Step::Stop(_) | Step::DeleteVolume(_) => {
+            Step::Start(_) | Step::Stop(_) | Step::Update(_) | Step::DeleteVolume(_) => {
                 return self.platform.execute(step).map_err(|e| describe(&e));
             }
             Step::Initialize { to, .. }
@@ -112,8 +115,7 @@ impl<P: Platform> Reconciler<P> {
     fn remember(&mut self, step: &Step, sight: &Sight) {
         if let Step::Rebalance { to } = step {
             let image = sight.observed.nodes.get(to).and_then(|n| n.meta.as_ref());
-            let counts = image.map(|m| m.brokers.iter().map(|(id, b)| (*id, b.replicas)).collect());
-            self.rebalanced_at = counts;
+            self.rebalanced_at = image.map(Meta::replica_counts);
         }
     }
 

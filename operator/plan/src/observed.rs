@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::mutant::{self, Mutant};
+use crate::view::{Sight, look};
 
 /// A broker's id.
 pub type BrokerId = u32;
@@ -27,9 +28,20 @@ pub struct Observed {
     pub nodes: BTreeMap<BrokerId, Node>,
     /// The cluster is known to have been formed before. Only ever a brake.
     pub formed: bool,
-    /// The replica counts at which a `Rebalance` was last answered. Only ever a brake: asking again
-    /// at the same counts would change nothing.
+    /// The replica counts at which a `Rebalance` was last answered, while they have not changed since
+    /// ([`Observed::still_rebalanced_at`]). Only ever a brake: asking again would change nothing.
     pub rebalanced_at: Option<BTreeMap<BrokerId, u32>>,
+}
+
+impl Observed {
+    /// What is left to remember of the last `Rebalance`: nothing once the counts have changed, as the
+    /// same counts can come back for another reason.
+    #[must_use]
+    pub fn still_rebalanced_at(&self) -> Option<BTreeMap<BrokerId, u32>> {
+        let Sight::Leader(view) = look(self) else { return self.rebalanced_at.clone() };
+        let counts = view.meta.replica_counts();
+        self.rebalanced_at.clone().filter(|before| *before == counts)
+    }
 }
 
 /// One broker as the platform sees it.
@@ -82,6 +94,14 @@ pub struct Meta {
     pub off_target: u32,
     /// The topic with the most replicas a partition, and how many.
     pub largest: Option<(String, u32)>,
+}
+
+impl Meta {
+    /// How many replicas each broker carries.
+    #[must_use]
+    pub fn replica_counts(&self) -> BTreeMap<BrokerId, u32> {
+        self.brokers.iter().map(|(id, member)| (*id, member.replicas)).collect()
+    }
 }
 
 /// One registered broker.

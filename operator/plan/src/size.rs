@@ -3,7 +3,7 @@
 //! user can take it back half-way.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::desired::Desired;
 use crate::mutant::{self, Mutant};
@@ -145,8 +145,7 @@ pub(crate) fn shrink(view: &View<'_>, size: &Size, plan: &mut Plan) {
 
 /// Nothing moves and everybody is there: give every broker its share, if it has not got it.
 pub(crate) fn rebalance(view: &View<'_>, size: &Size, plan: &mut Plan) {
-    let counts: BTreeMap<BrokerId, u32> =
-        view.meta.brokers.iter().map(|(id, m)| (*id, m.replicas)).collect();
+    let counts = view.meta.replica_counts();
     let all_up = size.wanted.iter().all(|id| view.is_up(*id));
     let most = counts.values().max().copied().unwrap_or_default();
     let least = counts.values().min().copied().unwrap_or_default();
