@@ -90,7 +90,7 @@ impl<P: Platform> Reconciler<P> {
 
     async fn perform(&mut self, step: &Step) -> Result<Outcome, String> {
         let to = match step {
-            Step::Start(_) | Step::Stop(_) | Step::Update(_) | Step::DeleteVolume(_) => {
+            Step::Start(_) | Step::Stop(_) | Step::DeleteVolume(_) => {
                 return self.platform.execute(step).map_err(|e| describe(&e));
             }
             Step::Initialize { to, .. }
