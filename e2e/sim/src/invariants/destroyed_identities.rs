@@ -1,6 +1,6 @@
 //! A replica that was destroyed, and whose end was synced, is never there again and never votes: its
 //! peer id is used up. And none ends without a word: what a broker held on disk it holds after a
-//! start, unless it was seen to destroy it.
+//! start, unless it was seen to destroy it or its image has no place for it any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,12 +39,19 @@ impl DestroyedIdentities {
         core: &Core<MemDisk>,
     ) -> Result<(), Violation> {
         let now: BTreeSet<ReplicaKey> = core.held_replicas().collect();
-        let ending = self.ending.remove(&node).unwrap_or_default();
-        let mut on_disk = self.on_disk.get(&node).into_iter().flatten();
-        let vanished = on_disk.find(|key| !now.contains(key) && !ending.contains(key));
-        if let Some((id, peer)) = vanished {
-            let what = format!("{node:?} has lost {id} {peer} without having destroyed it");
-            return Violation::new("what is synced is kept", what);
+        let mut ending = self.ending.remove(&node).unwrap_or_default();
+        let (_, image) = core.image();
+        for key in self.on_disk.get(&node).into_iter().flatten() {
+            if now.contains(key) || ending.contains(key) {
+                continue;
+            }
+            let (id, peer) = *key;
+            if image.replica_on(id, node).is_some_and(|wanted| wanted.peer == peer) {
+                let what = format!("{node:?} has lost {id} {peer} without having destroyed it");
+                return Violation::new("what is synced is kept", what);
+            }
+            // Destroyed while it started, by what its image had learnt last.
+            ending.insert(*key);
         }
         // A destroyed replica that is not here was written to be: it stays on its way out.
         self.ending.insert(node, ending.into_iter().filter(|key| !now.contains(key)).collect());
