@@ -41,7 +41,7 @@ up: build-tools
 # Always the whole workspace: a part of it would be built again with other features.
 test: test-tools
 	$(call stage,format,cargo fmt --all --check)
-	$(call stage,clippy,cargo clippy --workspace --all-targets --test cluster --locked -- -D warnings)
+	$(call stage,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings && cargo clippy --workspace --test cluster --locked -- -D warnings)
 	$(call stage,build,cargo test --workspace --locked --no-run && cargo test --workspace --locked --no-run --test cluster)
 	$(call stage,tests of the crates,cargo test --workspace --locked)
 	$(call stage,simulator,$(TARGET)/debug/chronik-sim --runs $(RUNS))

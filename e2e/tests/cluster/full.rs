@@ -19,7 +19,7 @@ use crate::traps::reads::fetch;
 
 const SMALL_MIB: u32 = 40;
 const LARGE_MIB: u32 = 240;
-const WAL_BYTES: u32 = 4 << 20;
+const WAL_BYTES: u64 = 4 << 20;
 const VALUE_BYTES: usize = 200 << 10;
 
 /// For how long nothing must be taken, for the disks to be called full.
