@@ -14,6 +14,7 @@ use bytes::Bytes;
 use raft::eraftpb::{Entry as RaftEntry, Message, MessageType};
 use raft::{RawNode, StateRole};
 
+use super::appends::follow_on;
 use super::mistakes::tampered;
 use super::ready::is_member;
 use super::synced_conf::SyncedConf;
@@ -338,7 +339,8 @@ impl<D: Disk> Group<D> {
         if message.to != self.raw.raft.id || (self.stopped && !self.takes_back(&message)) {
             return;
         }
-        if !self.stage(&message, payloads) {
+        // No entry that was never seen may be answered for; an older broker may still send such.
+        if !follow_on(&message) || !self.stage(&message, payloads) {
             return;
         }
         self.stopped = false;

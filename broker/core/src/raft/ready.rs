@@ -279,6 +279,7 @@ impl<D: Disk> Group<D> {
 
     fn send(&mut self, messages: Vec<Message>, outbox: &mut Outbox) -> Result<(), DriveError> {
         for message in messages {
+            let Some(message) = self.mended(message) else { continue };
             let Some(payloads) = self.payloads(&message)? else { continue };
             if message.get_msg_type() == MessageType::MsgSnapshot {
                 self.snapshots.insert(PeerId(message.to), 0);

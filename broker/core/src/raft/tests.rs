@@ -163,3 +163,43 @@ fn a_replica_that_applied_its_removal_still_votes_for_those_who_do_not_know_of_i
     node.settle();
     assert_eq!(node.said(), [], "it never asks for votes itself");
 }
+
+/// raft-rs adds entries to an empty append under way, whatever its index.
+#[test]
+fn entries_go_out_behind_the_index_that_they_follow_on() {
+    let mut node = Node::born(&[A, B, C]);
+    node.elect();
+    node.appended(C, node.group.last_index());
+    node.settle();
+    node.group.propose_log_start(0).unwrap();
+    node.settle();
+    node.said();
+    // C has been sent all there is, and is sent an append without entries; then all is lost.
+    node.hear(C, MessageType::MsgHeartbeatResponse, |_| {});
+    node.group.unreachable(C.broker());
+    node.hear(C, MessageType::MsgHeartbeatResponse, |_| {});
+    node.settle();
+    let said = node.said();
+    let with_entries: Vec<&Message> =
+        said.iter().filter(|m| m.to == C.0 && !m.entries.is_empty()).collect();
+    let [append] = &with_entries[..] else { panic!("{said:?}") };
+    assert_eq!(append.entries[0].index, append.index + 1, "{append:?}");
+}
+
+/// To find each entry of such an append in the log proves nothing of those that its index promises.
+#[test]
+fn an_append_whose_entries_do_not_follow_on_its_index_is_not_answered() {
+    let mut node = Node::born(&[A, B]);
+    let noop = |index| Entry { index, term: 2, body: Body::Noop }.to_raft();
+    let mut append = |index, entries: Vec<RaftEntry>| {
+        node.hear(B, MessageType::MsgAppend, |message| {
+            (message.term, message.index, message.entries) = (2, index, entries);
+            message.log_term = if index == 1 { 1 } else { 2 };
+        });
+        node.settle();
+        node.said()
+    };
+    let said = append(1, vec![noop(2), noop(3)]);
+    assert_eq!(said.iter().map(|m| (m.reject, m.index)).collect::<Vec<_>>(), [(false, 3)]);
+    assert_eq!(append(3, vec![noop(2), noop(3)]), []);
+}
