@@ -16,6 +16,10 @@ impl<E: Engine> Node<E> {
         for output in outputs {
             self.carry(output);
         }
+        let files = self.disk.take_behind();
+        if !files.is_empty() {
+            self.background_syncer.sync(Job { ticket: None, files, dirs: Vec::new() });
+        }
     }
 
     fn carry(&mut self, output: Output) {
@@ -70,6 +74,6 @@ impl<E: Engine> Node<E> {
         let is_wal = class == SyncClass::Wal;
         self.syncs.insert((is_wal, ticket), Instant::now());
         let syncer = if is_wal { &self.wal_syncer } else { &self.background_syncer };
-        syncer.sync(Job { ticket, files: open, dirs: paths });
+        syncer.sync(Job { ticket: Some(ticket), files: open, dirs: paths });
     }
 }

@@ -14,6 +14,10 @@ use std::sync::Arc;
 
 use chronik_core::log::disk::FileId;
 
+/// A file with so many unsynced bytes is synced before anybody needs it. Otherwise Linux writes back
+/// what is 30 s old of all files at once, and all syncs of the log wait for that.
+const UNSYNCED_BYTES_MAX: u64 = 4 << 20;
+
 /// All handles of a disk.
 #[derive(Debug)]
 pub(super) struct OpenFiles {
@@ -37,6 +41,8 @@ struct Handle {
     /// Its place among the idle ones, if it is there.
     rank: Option<Rank>,
     unsynced: bool,
+    /// Bytes written since the last sync began, or since it was said that they are many.
+    written: u64,
     unnamed: bool,
     /// Syncs that are still to come.
     syncs: u32,
@@ -85,6 +91,7 @@ impl OpenFiles {
             file: Some(Arc::new(file)),
             rank: None,
             unsynced: false,
+            written: 0,
             unnamed: false,
             syncs: 0,
             closed: false,
@@ -108,9 +115,20 @@ impl OpenFiles {
             Use::Read | Use::Write if handle.closed => return Ok(None),
             Use::Read => {}
             Use::Write => handle.unsynced = true,
-            Use::Sync => handle.unsynced = false,
+            Use::Sync => (handle.unsynced, handle.written) = (false, 0),
         }
         self.hold(id, open)
+    }
+
+    /// So many bytes more were written. True if it is time to sync them, and nobody is about to.
+    pub(super) fn wrote(&mut self, id: FileId, bytes: u64) -> bool {
+        let Some(handle) = self.handles.get_mut(&id) else { return false };
+        handle.written += bytes;
+        let many = handle.written >= UNSYNCED_BYTES_MAX && handle.syncs == 0 && !handle.closed;
+        if many {
+            handle.written = 0;
+        }
+        many
     }
 
     /// A sync of this file is to come; false if there is no such handle.

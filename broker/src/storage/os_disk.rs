@@ -33,13 +33,19 @@ struct Table {
     files: OpenFiles,
     /// Directories in which a directory was made that no sync has covered yet.
     unsynced_dirs: Vec<PathBuf>,
+    /// Files with many bytes that no sync has covered.
+    behind: Vec<FileId>,
 }
 
 impl OsDisk {
     /// The files under `root`, which must exist. About `open_max` of them are open at a time.
     #[must_use]
     pub fn new(root: &Path, open_max: usize) -> OsDisk {
-        let table = Table { files: OpenFiles::new(open_max), unsynced_dirs: Vec::new() };
+        let table = Table {
+            files: OpenFiles::new(open_max),
+            unsynced_dirs: Vec::new(),
+            behind: Vec::new(),
+        };
         OsDisk { root: root.into(), table: Arc::new(Mutex::new(table)) }
     }
 
@@ -72,6 +78,14 @@ impl OsDisk {
     #[must_use]
     pub fn take_unsynced_dirs(&self) -> Vec<PathBuf> {
         std::mem::take(&mut self.table().unsynced_dirs)
+    }
+
+    /// Files that got many bytes since they were synced last: to be synced in the background, so
+    /// that no checkpoint and no write-back of the operating system has much to do at once.
+    #[must_use]
+    pub fn take_behind(&self) -> Vec<ToSync> {
+        let behind = std::mem::take(&mut self.table().behind);
+        behind.into_iter().filter_map(|file| self.to_sync(file)).collect()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -157,7 +171,13 @@ impl Disk for OsDisk {
 
     fn write_at(&self, file: FileId, pos: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
         let open = self.used("writing", file, Use::Write)?;
-        write_all(&open.file, pos, parts).map_err(|e| failed("writing", &open.path, e))
+        write_all(&open.file, pos, parts).map_err(|e| failed("writing", &open.path, e))?;
+        let mut table = self.table();
+        let bytes = parts.iter().map(|part| part.len() as u64).sum();
+        if table.files.wrote(file, bytes) {
+            table.behind.push(file);
+        }
+        Ok(())
     }
 
     fn read_at(&self, file: FileId, pos: u64, len: usize) -> Result<Bytes, DiskError> {

@@ -16,8 +16,8 @@ use super::os_disk::ToSync;
 /// What one sync covers.
 #[derive(Debug)]
 pub struct Job {
-    /// To answer with.
-    pub ticket: Ticket,
+    /// To answer with; none if nobody waits for it.
+    pub ticket: Option<Ticket>,
     /// fdatasync these, in this order.
     pub files: Vec<ToSync>,
     /// Then fsync these directories.
@@ -83,7 +83,9 @@ fn work(class: SyncClass, queue: &Receiver<Job>, done: impl Fn(Done)) -> Result<
         for dir in &dirs {
             sync_dir(dir).map_err(|e| format!("syncing directory {}: {e}", dir.display()))?;
         }
-        done(Done { ticket, class, took: start.elapsed() });
+        if let Some(ticket) = ticket {
+            done(Done { ticket, class, took: start.elapsed() });
+        }
     }
     Ok(())
 }

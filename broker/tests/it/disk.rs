@@ -166,3 +166,31 @@ fn a_handle_keeps_its_file_open() {
     std::os::unix::fs::FileExt::read_exact_at(&*held, &mut buf, 0).unwrap();
     assert_eq!(&buf, b"abc");
 }
+
+#[test]
+fn a_file_with_many_unsynced_bytes_is_named_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = OsDisk::new(directory.path(), 100);
+    let (many, few) = (disk.open("many", true).unwrap(), disk.open("few", true).unwrap());
+    let half = vec![0; 2 << 20];
+    disk.write_at(few, 0, &[&half]).unwrap();
+    disk.write_at(many, 0, &[&half]).unwrap();
+    assert!(disk.take_behind().is_empty());
+
+    disk.write_at(many, 0, &[&half]).unwrap();
+    let behind = disk.take_behind();
+    assert_eq!(behind.len(), 1, "one of the two files has 4 MiB");
+    disk.write_at(many, 0, &[&half, &half]).unwrap();
+    assert!(disk.take_behind().is_empty(), "it is about to be synced");
+    behind[0].sync().unwrap();
+    drop(behind);
+    disk.write_at(many, 0, &[&half]).unwrap();
+    assert!(disk.take_behind().is_empty(), "2 MiB since the sync began");
+
+    disk.to_sync(few).unwrap().sync().unwrap();
+    disk.write_at(few, 0, &[&half]).unwrap();
+    assert!(disk.take_behind().is_empty(), "a sync of anybody counts");
+    disk.write_at(few, 0, &[&half]).unwrap();
+    disk.close(few);
+    assert!(disk.take_behind().is_empty(), "it is closed");
+}

@@ -29,7 +29,7 @@ fn a_sync_that_fails_is_told_and_is_the_last() {
     let gone = directory.path().join("removed");
     let job = |ticket, file, dirs| {
         let files = vec![disk.to_sync(file).unwrap()];
-        Job { ticket: Ticket(ticket), files, dirs }
+        Job { ticket: Some(Ticket(ticket)), files, dirs }
     };
     syncer.sync(job(1, good, vec![gone, directory.path().to_path_buf()]));
     // A pipe cannot be synced.

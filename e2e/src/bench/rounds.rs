@@ -19,7 +19,7 @@ use crate::ports;
 pub struct Size {
     /// Rounds of each system.
     pub rounds: u32,
-    /// Bytes sent in each throughput run.
+    /// Bytes sent in each throughput run; 0 leaves these out.
     pub bytes: u64,
     /// Seconds at the fixed rate.
     pub rate_seconds: u64,
@@ -125,8 +125,24 @@ fn measure(
     Ok(())
 }
 
-/// Throughput, latency at a fixed rate, reading back, end to end.
+/// What clients get while the system has that durability.
 fn load(
+    size: &Size,
+    durability: &Durability,
+    system: &mut dyn System,
+    jars: &Jars,
+    table: &mut Table,
+    say: &mut impl FnMut(&str),
+) -> Result<()> {
+    if size.bytes > 0 {
+        throughput(size, durability, system, jars, table, say)?;
+    }
+    fixed_rate(size, durability, system, table, say)?;
+    end_to_end(size, durability, system, jars, table, say)
+}
+
+/// As fast as it goes, and reading that back.
+fn throughput(
     size: &Size,
     durability: &Durability,
     system: &mut dyn System,
@@ -155,6 +171,19 @@ fn load(
         let consumed = tools::consume(jars, &bootstrap, &topic, records)?;
         add("consumed, records/s", Better::More, consumed);
     }
+    Ok(())
+}
+
+/// Latency at a fixed rate.
+fn fixed_rate(
+    size: &Size,
+    durability: &Durability,
+    system: &mut dyn System,
+    table: &mut Table,
+    say: &mut impl FnMut(&str),
+) -> Result<()> {
+    let column = durability.column;
+    let bootstrap = system.bootstrap();
     let warm_tools = Jars::fetch_warm_tools()?;
     let topic = format!("rate-{}", durability.suffix);
     probe::create_topic(&bootstrap, &topic, PARTITIONS, durability.settings)?;
@@ -167,7 +196,20 @@ fn load(
         table.add(&format!("{label}: p50, ms"), Better::Less, column, produced.p50_ms);
         table.add(&format!("{label}: p99, ms"), Better::Less, column, produced.p99_ms);
     }
+    Ok(())
+}
 
+/// One record after the other, from the producer to the consumer.
+fn end_to_end(
+    size: &Size,
+    durability: &Durability,
+    system: &mut dyn System,
+    jars: &Jars,
+    table: &mut Table,
+    say: &mut impl FnMut(&str),
+) -> Result<()> {
+    let column = durability.column;
+    let bootstrap = system.bootstrap();
     say(&format!("  {column}: end to end"));
     let topic = format!("end-{}", durability.suffix);
     probe::create_topic(&bootstrap, &topic, 1, durability.settings)?;

@@ -1,5 +1,5 @@
-//! `make bench`: Kafka and Chronik side by side. `--quick` for a first look, `--kafka` or
-//! `--chronik` for one of them alone.
+//! `make bench`: Kafka and Chronik side by side. `--quick` for a first look, `--latency` without
+//! throughput and idle partitions, `--kafka` or `--chronik` for one of them alone.
 
 #![allow(clippy::print_stdout, reason = "a table on the terminal is what this program is for")]
 
@@ -24,9 +24,12 @@ fn main() -> Result<()> {
                 size.end_to_end = 1_000;
                 size.idle_partitions = 0;
             }
+            "--latency" => (size.bytes, size.idle_partitions) = (0, 0),
             "--kafka" => size.systems = vec![Which::Kafka],
             "--chronik" => size.systems = vec![Which::Chronik],
-            other => bail!("unknown argument {other}; there are --quick, --kafka and --chronik"),
+            other => bail!(
+                "unknown argument {other}; there are --quick, --latency, --kafka and --chronik"
+            ),
         }
     }
     let start = std::time::Instant::now();

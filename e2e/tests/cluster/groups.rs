@@ -66,8 +66,8 @@ fn wait_for_shares(members: &[&BaseConsumer]) -> Result<()> {
     })
 }
 
-/// Ends a member. librdkafka's close can wait for ever for a rebalance under way; whether the others
-/// get its share is what is looked at, so nobody waits for it here.
+/// Ends a member. librdkafka's close can wait for ever for a rebalance under way (its issues 4527 and
+/// 4884); whether the others get its share is what is looked at, so nobody waits for it here.
 fn leave(member: BaseConsumer) {
     std::thread::spawn(move || drop(member));
 }
