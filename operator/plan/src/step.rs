@@ -58,6 +58,8 @@ pub enum Step {
     Start(BrokerId),
     /// End a broker that is no member any more.
     Stop(BrokerId),
+    /// Restart a broker as what the manifest asks for now.
+    Update(BrokerId),
     /// Delete the data directory of a broker that is forgotten and stopped.
     DeleteVolume(BrokerId),
     /// Make the cluster.
@@ -92,6 +94,7 @@ impl Step {
     pub fn is_disruptive(&self) -> bool {
         match self {
             Step::Stop(_)
+            | Step::Update(_)
             | Step::DeleteVolume(_)
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => true,
@@ -108,6 +111,26 @@ impl Step {
 }
 
 impl Step {
+    /// What kind of step it is, for counting.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Step::Start(_) => "Start",
+            Step::Stop(_) => "Stop",
+            Step::Update(_) => "Update",
+            Step::DeleteVolume(_) => "DeleteVolume",
+            Step::Initialize { .. } => "Initialize",
+            Step::ChangeMembership { .. } => "ChangeMembership",
+            Step::TransferLeadership { .. } => "TransferLeadership",
+            Step::Cordon { .. } => "Cordon",
+            Step::Uncordon { .. } => "Uncordon",
+            Step::Drain { .. } => "Drain",
+            Step::Rebalance { .. } => "Rebalance",
+            Step::RemoveBroker { .. } => "RemoveBroker",
+            Step::Wipe { .. } => "Wipe",
+        }
+    }
+
     /// The group whose members or leader it changes.
     #[must_use]
     pub fn group(&self) -> Option<(&str, u32)> {
@@ -116,6 +139,7 @@ impl Step {
             | Step::TransferLeadership { topic, partition, .. } => Some((topic, *partition)),
             Step::Start(_)
             | Step::Stop(_)
+            | Step::Update(_)
             | Step::DeleteVolume(_)
             | Step::Initialize { .. }
             | Step::Cordon { .. }
@@ -133,6 +157,7 @@ impl fmt::Display for Step {
         match self {
             Step::Start(id) => write!(f, "start broker {id}"),
             Step::Stop(id) => write!(f, "stop broker {id}, which is no member any more"),
+            Step::Update(id) => write!(f, "restart broker {id} as the manifest says now"),
             Step::DeleteVolume(id) => write!(f, "delete the volume of broker {id}"),
             Step::Initialize { to, cluster_id, brokers } => {
                 write!(f, "form cluster {cluster_id} of {brokers} at broker {to}")

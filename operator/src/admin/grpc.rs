@@ -114,7 +114,7 @@ pub async fn perform(
             let request = proto::WipeRequest { directory: directory.clone() };
             client.wipe(request).await.map(drop).map_err(refused)
         }
-        Step::Start(_) | Step::Stop(_) | Step::DeleteVolume(_) => {
+        Step::Start(_) | Step::Stop(_) | Step::Update(_) | Step::DeleteVolume(_) => {
             Err(AdminError::NotACall(step.to_string()))
         }
     }

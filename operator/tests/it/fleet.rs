@@ -206,6 +206,7 @@ fn description(id: BrokerId, node: &Node) -> proto::DescribeResponse {
     let meta = node.meta.as_ref().map(|m| proto::Meta {
         applied: m.applied,
         open: m.open,
+        partitions: m.partitions,
         off_target: m.off_target,
         largest_topic: m.largest.clone().map_or(String::new(), |(t, _)| t),
         largest_replication: m.largest.as_ref().map_or(0, |(_, n)| *n),
@@ -231,6 +232,8 @@ fn description(id: BrokerId, node: &Node) -> proto::DescribeResponse {
         cluster_id: node.cluster_id.clone().unwrap_or_default(),
         meta,
         groups: node.groups.iter().map(group).collect(),
+        leaders: node.leaders,
+        quorum_losses: node.quorum_losses.iter().map(|(id, n)| (*id, *n)).collect(),
         ..proto::DescribeResponse::default()
     }
 }

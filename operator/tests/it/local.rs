@@ -45,7 +45,7 @@ async fn brokers_outlive_the_operator_and_are_adopted_by_the_next() {
     let mut first = Local::open(dir.path(), &binary, &wanted()).unwrap();
     let id = first.cluster_id().unwrap();
     assert_eq!(first.execute(&Step::Start(1)).unwrap(), Outcome::Done);
-    let one = BTreeMap::from([(1, Process { running: true, volume: true })]);
+    let one = BTreeMap::from([(1, Process { running: true, volume: true, ..Process::default() })]);
     until(&mut first, &one);
     assert!(matches!(first.execute(&Step::Start(1)).unwrap(), Outcome::Later(_)));
     assert!(matches!(Local::open(dir.path(), &binary, &wanted()), Err(LocalError::Locked(_))));
@@ -69,7 +69,7 @@ async fn brokers_outlive_the_operator_and_are_adopted_by_the_next() {
     next.shutdown().await.unwrap();
     assert_eq!(
         next.observe().unwrap(),
-        BTreeMap::from([(1, Process { running: false, volume: true })])
+        BTreeMap::from([(1, Process { running: false, volume: true, ..Process::default() })])
     );
     next.execute(&Step::DeleteVolume(1)).unwrap();
     assert_eq!(next.observe().unwrap(), BTreeMap::new());

@@ -8,6 +8,8 @@ mod local;
 mod manifests;
 #[path = "../../plan/tests/it/model.rs"]
 mod model;
+#[path = "../../plan/tests/it/model_rolls.rs"]
+mod model_rolls;
 #[path = "../../plan/tests/it/model_steps.rs"]
 mod model_steps;
 mod reconcile;
