@@ -56,7 +56,7 @@ pub(crate) fn plan(desired: &Desired, view: &View<'_>, size: &Size, plan: &mut P
         plan.waiting.push(Wait::Registration { brokers: unregistered });
     }
     let forgotten = view.observed.processes.iter().filter(|(id, _)| !size.keeps(**id));
-    for (id, Process { running, volume }) in forgotten {
+    for (id, Process { running, volume, revision: _, idle: _ }) in forgotten {
         if *running {
             plan.steps.push(Step::Stop(*id));
         } else if *volume && desired.when_scaled == VolumePolicy::Delete {

@@ -36,10 +36,8 @@ pub(crate) fn plan(view: &View<'_>, size: &Size, plan: &mut Plan) {
 pub(crate) fn operation(view: &View<'_>) -> Option<Operation> {
     let members = view.meta.brokers.keys().filter_map(|id| view.observed.processes.get(id));
     let (done, due): (Vec<&Process>, Vec<&Process>) = members.partition(|p| !is_outdated(p));
-    (!due.is_empty()).then(|| Operation::Roll {
-        done: done.len() as u32,
-        of: (done.len() + due.len()) as u32,
-    })
+    (!due.is_empty())
+        .then(|| Operation::Roll { done: done.len() as u32, of: (done.len() + due.len()) as u32 })
 }
 
 /// Whether anybody could be taken down now.
@@ -56,9 +54,11 @@ fn is_outdated(process: &Process) -> bool {
 
 /// One that is begun is ended first; the leader of `__meta` is last, so that it moves only once.
 fn next(view: &View<'_>) -> Option<BrokerId> {
-    let outdated = view.observed.processes.iter().filter(|(id, process)| {
-        is_outdated(process) && view.meta.brokers.contains_key(id)
-    });
+    let outdated = view
+        .observed
+        .processes
+        .iter()
+        .filter(|(id, process)| is_outdated(process) && view.meta.brokers.contains_key(id));
     let rank = |(id, process): &(&BrokerId, &Process)| {
         (**id == view.leader, process.revision != Revision::Begun, **id)
     };

@@ -48,7 +48,7 @@ impl Fleet {
 impl Platform for Fleet {
     type Error = Infallible;
 
-    fn observe(&mut self) -> Result<BTreeMap<BrokerId, Process>, Infallible> {
+    async fn observe(&mut self) -> Result<BTreeMap<BrokerId, Process>, Infallible> {
         Ok(lock(&self.world).observe(0).processes)
     }
 
@@ -59,13 +59,9 @@ impl Platform for Fleet {
 
     fn configure(&mut self, _: &Wanted) {}
 
-    fn execute(&mut self, step: &Step) -> Result<Outcome, Infallible> {
+    async fn execute(&mut self, step: &Step) -> Result<Outcome, Infallible> {
         lock(&self.world).execute(step);
         Ok(Outcome::Done)
-    }
-
-    async fn shutdown(&mut self) -> Result<(), Infallible> {
-        Ok(())
     }
 
     fn cluster_id(&mut self) -> Result<String, Infallible> {

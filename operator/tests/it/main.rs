@@ -4,6 +4,7 @@
 
 mod crd;
 mod fleet;
+mod kube;
 mod local;
 mod manifests;
 #[path = "../../plan/tests/it/model.rs"]

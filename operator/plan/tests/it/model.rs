@@ -254,7 +254,8 @@ impl World {
         let led: Vec<&ModelGroup> = cluster.groups().filter(|g| self.leads(id, g)).collect();
         node.leaders = led.len() as u32;
         for broker in cluster.brokers.keys() {
-            let waits = |g: &&&ModelGroup| g.conf.voters.len() > 2 && !self.commits_without(*broker, g);
+            let waits =
+                |g: &&&ModelGroup| g.conf.voters.len() > 2 && !self.commits_without(*broker, g);
             let losses = led.iter().filter(waits).count() as u32;
             if losses > 0 {
                 node.quorum_losses.insert(*broker, losses);

@@ -72,7 +72,8 @@ impl World {
     }
 
     fn assert_can_stop(&self, id: BrokerId) {
-        let cluster = self.cluster.as_ref().expect("a broker that serves is restarted in a cluster");
+        let cluster =
+            self.cluster.as_ref().expect("a broker that serves is restarted in a cluster");
         for group in cluster.groups().filter(|g| g.conf.voters.len() > 2) {
             let stays = |p| broker_of(p) != id && self.is_alive(p) && group.percent[&p] == 100;
             assert!(Self::majority(&group.conf, stays), "a restart of {id} stops {:?}", group.conf);

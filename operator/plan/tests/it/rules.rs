@@ -105,7 +105,8 @@ fn birth_needs_every_wanted_broker_in_the_same_pass() {
         seen.processes.insert(id, up());
         let state = NodeState::Uninitialized;
         let directory = format!("d{id}");
-        let node = Node { state, directory, cluster_id: None, meta: None, ..quiet(1).nodes[&1].clone() };
+        let node =
+            Node { state, directory, cluster_id: None, meta: None, ..quiet(1).nodes[&1].clone() };
         seen.nodes.insert(id, Node { groups: Vec::new(), ..node });
     }
     let cluster_id = "c1".to_string();
