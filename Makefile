@@ -2,6 +2,7 @@
 # make test  all checks and tests
 # make bench Apache Kafka and Chronik side by side
 # make sim   many random clusters in the simulator (RUNS=..., default 200)
+# make sim-mutants  put mistakes in, one at a time: the simulator must notice all
 
 MANIFEST ?= examples/three-brokers.yaml
 RUNS ?= 200
@@ -22,7 +23,7 @@ define stage
 	  echo "== $(1): $$(( $$(date +%s) - start )) s, exit $$code"; exit $$code
 endef
 
-.PHONY: up test bench sim build-tools test-tools
+.PHONY: up test bench sim sim-mutants build-tools test-tools
 
 build-tools:
 	$(call need,cc,build-essential)
@@ -37,16 +38,14 @@ up: build-tools
 	$(call stage,build,cargo build --locked -p chronik-broker -p chronik-operator --bins)
 	@exec $(TARGET)/debug/chronik-operator run --platform local $(MANIFEST)
 
+# Always the whole workspace: a part of it would be built again with other features.
 test: test-tools
 	$(call stage,format,cargo fmt --all --check)
-	$(call stage,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings)
-	$(call stage,build,cargo test --workspace --locked --no-run)
-	$(call stage,tests of the crates,cargo test --workspace --locked --exclude chronik-e2e)
-	$(call stage,tidy and harness,cargo test -p chronik-e2e --locked --lib --test tidy --test seed)
-ifneq ($(wildcard e2e/sim/src/main.rs),)
-	$(call stage,simulator,cargo run --quiet -p chronik-sim --locked -- --runs $(RUNS))
-endif
-	$(call stage,clusters of processes,cargo test -p chronik-e2e --locked --test cluster -- --test-threads 1 --nocapture)
+	$(call stage,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings && cargo clippy --workspace --test cluster --locked -- -D warnings)
+	$(call stage,build,cargo test --workspace --locked --no-run && cargo test --workspace --locked --no-run --test cluster)
+	$(call stage,tests of the crates,cargo test --workspace --locked)
+	$(call stage,simulator,$(TARGET)/debug/chronik-sim --runs $(RUNS))
+	$(call stage,clusters of processes,cargo test --workspace --locked --test cluster -- --test-threads 1 --nocapture)
 
 bench: test-tools
 	$(call stage,build,cargo build --release --locked -p chronik-broker -p chronik-operator -p chronik-e2e --bins)
@@ -54,3 +53,6 @@ bench: test-tools
 
 sim: build-tools
 	cargo run --release --quiet -p chronik-sim --locked -- --runs $(RUNS)
+
+sim-mutants: build-tools
+	cargo run --release --quiet -p chronik-sim --locked --features mutants -- --mutants --runs $(RUNS)

@@ -68,9 +68,15 @@ pub fn initialize(address: &str, cluster_id: &str) -> Result<()> {
     })
 }
 
-/// Hands the leadership of a group over, to whom its leader likes.
-pub fn transfer_leadership(address: &str, topic: &str, partition: u32) -> Result<()> {
-    let request = proto::TransferLeadershipRequest { topic: topic.to_owned(), partition, to: 0 };
+/// Hands the leadership of a group over to a peer, or to whom its leader likes.
+pub fn transfer_leadership(
+    address: &str,
+    topic: &str,
+    partition: u32,
+    to: Option<u64>,
+) -> Result<()> {
+    let to = to.unwrap_or(0);
+    let request = proto::TransferLeadershipRequest { topic: topic.to_owned(), partition, to };
     block_on(async {
         AdminClient::new(channel(address).await?).transfer_leadership(request).await?;
         Ok(())

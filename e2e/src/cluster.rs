@@ -44,6 +44,10 @@ pub struct Cluster {
     binaries: PathBuf,
     operator: Option<Process>,
     kafka_port: u16,
+    /// What brokers find in their environment, which is the operator's.
+    environment: Vec<(String, String)>,
+    /// A command that starts the command behind it, as `sudo` does.
+    launcher: Vec<String>,
 }
 
 impl Cluster {
@@ -60,13 +64,40 @@ impl Cluster {
         let dir = TempDir::with_prefix("chronik-e2e-")?;
         let kafka_port = ports::block()?;
         let manifest = Manifest::create(dir.path(), "e2e", replicas, kafka_port)?;
-        Ok(Cluster { dir: Some(dir), manifest, binaries, operator: None, kafka_port })
+        Ok(Cluster {
+            dir: Some(dir),
+            manifest,
+            binaries,
+            operator: None,
+            kafka_port,
+            environment: Vec::new(),
+            launcher: Vec::new(),
+        })
+    }
+
+    /// Sets a flag of all brokers that are started from now on, by its environment variable.
+    pub fn set_broker_flag(&mut self, variable: &str, value: u64) {
+        self.environment.push((variable.to_owned(), value.to_string()));
+    }
+
+    /// Starts the next operator, and with it the brokers, by another command.
+    pub fn launch_with(&mut self, launcher: Vec<String>) {
+        self.launcher = launcher;
     }
 
     /// Starts the operator; with a number, it kills itself after that many side effects.
     pub fn start_operator(&mut self, exit_after: Option<u32>) -> Result<()> {
-        let mut command = Command::new(self.binaries.join("chronik-operator"));
+        let operator = self.binaries.join("chronik-operator");
+        let mut command = match self.launcher.split_first() {
+            None => Command::new(operator),
+            Some((launcher, arguments)) => {
+                let mut command = Command::new(launcher);
+                command.args(arguments).arg(operator);
+                command
+            }
+        };
         command.current_dir(self.path()).args(["run", "--platform", "local"]);
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         command.arg(self.manifest.path());
         if let Some(effects) = exit_after {
             command.env("CHRONIK_EXIT_AFTER", effects.to_string());
@@ -120,6 +151,16 @@ impl Cluster {
     /// Where a broker's Kafka port is, whether it runs or not.
     pub fn kafka_address(&self, id: u16) -> String {
         format!("127.0.0.1:{}", self.kafka_port + (id - 1) * ports::BROKER_STEP)
+    }
+
+    /// Where a broker's data is, or will be.
+    pub fn data_dir(&self, id: u32) -> PathBuf {
+        self.path().join(".chronik").join(self.manifest.name()).join(format!("broker-{id}"))
+    }
+
+    /// What a broker has printed, in all its runs.
+    pub fn broker_log(&self, id: u32) -> String {
+        std::fs::read_to_string(self.data_dir(id).with_extension("log")).unwrap_or_default()
     }
 
     /// The broker processes that run now, by id.
@@ -225,15 +266,32 @@ pub fn meta_voters(brokers: u32) -> usize {
     if most % 2 == 1 { most } else { most.saturating_sub(1) }
 }
 
+/// Before the id of the process that uses them.
+const BINARIES: &str = "chronik-e2e-bin-";
+
 /// The binaries that tests use, built once a process.
 pub fn dev_binaries() -> Result<PathBuf> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     if let Some(dir) = BUILT.get() {
         return Ok(dir.clone());
     }
-    let dir = TempDir::with_prefix("chronik-e2e-bin-")?.keep();
+    let dir = std::env::temp_dir().join(format!("{BINARIES}{}", std::process::id()));
+    remove_binaries_of_the_dead()?;
     workspace::build_binaries(Profile::Dev, &dir)?;
     Ok(BUILT.get_or_init(|| dir).clone())
+}
+
+/// A test process cannot remove its own at its end: nothing runs after the last test.
+fn remove_binaries_of_the_dead() -> Result<()> {
+    for entry in std::fs::read_dir(std::env::temp_dir())? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let owner = name.as_deref().and_then(|name| name.strip_prefix(BINARIES));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            std::fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// What matters of a broker's description while waiting.

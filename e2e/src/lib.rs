@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod ports;
 pub mod process;
 pub mod raw;
+pub mod small_disks;
 pub mod wait;
 pub mod workload;
 pub mod workspace;

@@ -186,6 +186,21 @@ fn crates_know_only_whom_they_may() {
     assert_eq!(bridge, BTreeSet::from(allowed), "what the bridge depends on");
 }
 
+/// Mistakes are for the simulator: whoever could switch them on elsewhere would ship them.
+#[test]
+fn only_the_simulator_puts_mistakes_in() {
+    let naming = members().into_iter().filter(|member| {
+        let manifest = read(format!("{member}/Cargo.toml"));
+        member != "e2e/sim" && manifest.contains("/mutants")
+    });
+    none("manifests that switch the feature mutants on", naming);
+    let defaults = members().into_iter().filter(|member| {
+        let manifest = read(format!("{member}/Cargo.toml"));
+        manifest.lines().any(|line| line.starts_with("default =") && line.contains("mutants"))
+    });
+    none("members with mistakes by default", defaults);
+}
+
 #[test]
 fn everything_comes_from_the_registry() {
     let foreign: Vec<String> = read("Cargo.lock")

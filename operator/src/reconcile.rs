@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chronik_plan::{BrokerId, Plan, Step, plan};
+use chronik_plan::{BrokerId, Meta, Plan, Step, plan};
 
 use crate::admin::grpc;
 use crate::api::status::ClusterStatus;
@@ -68,6 +68,7 @@ impl<P: Platform> Reconciler<P> {
     async fn observe(&mut self) -> Result<Sight, P::Error> {
         let mut sight =
             observe(&mut self.platform, &mut self.admin, self.rebalanced_at.as_ref()).await?;
+        self.rebalanced_at = sight.observed.still_rebalanced_at();
         sight.troubles = self.platform.troubles();
         Ok(sight)
     }
@@ -124,8 +125,7 @@ impl<P: Platform> Reconciler<P> {
     fn remember(&mut self, step: &Step, sight: &Sight) {
         if let Step::Rebalance { to } = step {
             let image = sight.observed.nodes.get(to).and_then(|n| n.meta.as_ref());
-            let counts = image.map(|m| m.brokers.iter().map(|(id, b)| (*id, b.replicas)).collect());
-            self.rebalanced_at = counts;
+            self.rebalanced_at = image.map(Meta::replica_counts);
         }
     }
 }

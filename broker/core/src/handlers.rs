@@ -6,6 +6,7 @@
 //! coordinator. Requests with several parts gather them ([`gather`]) and are answered once.
 
 mod alter_configs;
+mod altering;
 mod api_versions;
 mod create_partitions;
 mod create_topics;

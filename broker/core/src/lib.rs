@@ -30,6 +30,7 @@ mod handlers;
 pub mod ids;
 pub mod log;
 pub mod meta;
+pub mod mutant;
 pub mod partition;
 pub mod raft;
 pub mod wire;

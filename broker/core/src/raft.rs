@@ -16,14 +16,22 @@
 //! empty entry (its waiter checks what was applied); a snapshot must carry the current membership
 //! (it does, with the index that made it); the election timeout is drawn from the thread's
 //! randomness (we overwrite it); a lost snapshot message leaves the peer waiting for ever (we report
-//! it failed). What a group's entries mean is its owner's: `meta`, `coordinator`, `partition`.
+//! it failed); entries can be batched to an append with another index (`appends`). What a group's entries mean is its owner's: `meta`, `coordinator`, `partition`.
 
+mod appends;
 pub mod envelope;
 pub mod group;
 mod heartbeat;
+mod leadership;
 pub mod membership;
+mod mistakes;
 pub mod outbox;
 pub mod ready;
+mod snapshots;
+mod synced_conf;
 mod timeouts;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use timeouts::ELECTION_TICK_MAX;

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use bytes::Bytes;
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse};
 use chronik_core::core::input::{Ticket, Token};
 use chronik_core::ids::BrokerId;
@@ -46,12 +47,24 @@ pub(crate) enum Event {
     Fault,
     /// A partition of the network ends.
     Heal(Vec<(BrokerId, BrokerId)>),
+    /// A link is as it was again.
+    Unhinder(u64),
+    /// A raft message that was sent by a call of its own.
+    Call(BrokerId, Box<Call>),
     /// A full disk has space again.
     Space(BrokerId),
     /// The user wants another number of brokers.
     Resize(u32),
     /// From here on nothing goes wrong any more.
     Calm,
+}
+
+/// A call of `Step`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Call {
+    pub topic: String,
+    pub partition: u32,
+    pub message: Bytes,
 }
 
 /// Which run of a process.

@@ -1,10 +1,12 @@
-//! What goes wrong, and when; and the end of it. A disk is lost only where the cluster promises to
-//! survive that: while everything is whole, and one at a time.
+//! What goes wrong, and when; and the end of it. A disk is lost or damaged only where the cluster
+//! promises to survive that, and one at a time.
 
 use chronik_core::core::input::Input;
 use chronik_core::ids::BrokerId;
+use chronik_core::log::disk::Disk;
 
 use crate::event::Event;
+use crate::net::{Hindrance, Said};
 use crate::node::{Death, FREE_BYTES_MIN};
 use crate::options::FaultKind;
 use crate::world::World;
@@ -33,7 +35,7 @@ impl World {
     }
 
     fn inject(&mut self, kind: FaultKind, victim: BrokerId, running: &[BrokerId]) {
-        if kind == FaultKind::LoseDisk && !self.may_lose_a_disk() {
+        if !self.may_happen(kind, victim) {
             return;
         }
         self.coverage.count(kind.name());
@@ -57,19 +59,6 @@ impl World {
                 self.input(victim, Input::Shutdown);
                 self.later(11 * SECOND + lasts, Event::Start(victim));
             }
-            FaultKind::Partition => self.partition(lasts),
-            FaultKind::OneWay => {
-                let other = self.chance.faults.pick(running).copied();
-                if let Some(other) = other.filter(|other| *other != victim) {
-                    self.cut(vec![(victim, other)], lasts);
-                }
-            }
-            FaultKind::Break => {
-                let other = self.chance.faults.pick(running).copied();
-                if let Some(other) = other.filter(|other| *other != victim) {
-                    self.break_stream(victim, other, 20_000);
-                }
-            }
             FaultKind::ClockStep => {
                 let step = self.chance.faults.range(0, 7_200_000);
                 self.node(victim).wall_offset_ms = i64::try_from(step).unwrap_or(0) - 3_600_000;
@@ -85,7 +74,100 @@ impl World {
                 self.lose_disk(victim);
                 self.operator.lost = Some(victim);
             }
+            FaultKind::Rot => {
+                self.rot(victim);
+                if self.chance.faults.chance(500_000) {
+                    self.fell(victim, Death::Killed, lasts);
+                }
+            }
+            FaultKind::KillInRecovery => {
+                let writes = self.chance.faults.skewed(0, 40);
+                self.node(victim).dies_after = u32::try_from(writes).ok();
+                let lost = self.chance.faults.chance(500_000);
+                let death = if lost { Death::PowerLost } else { Death::Killed };
+                self.fell(victim, death, lasts.min(2 * SECOND));
+            }
+            FaultKind::Partition => self.partition(lasts),
+            FaultKind::OneWay | FaultKind::Break | FaultKind::Clog | FaultKind::Mute => {
+                let other = self.chance.faults.pick(running).copied();
+                if let Some(other) = other.filter(|other| *other != victim) {
+                    self.inject_on_link(kind, victim, other, lasts);
+                }
+            }
         }
+    }
+
+    fn inject_on_link(&mut self, kind: FaultKind, from: BrokerId, to: BrokerId, lasts: u64) {
+        if kind == FaultKind::OneWay {
+            self.cut(vec![(from, to)], lasts);
+        } else if kind == FaultKind::Break {
+            self.break_stream(from, to, 20_000);
+        } else if kind == FaultKind::Clog {
+            let most = self.chance.faults.range(50_000, SECOND);
+            self.hinder(from, to, Hindrance::Slow(most), lasts);
+        } else if let Some(said) = self.chance.faults.pick(&Said::ALL).copied() {
+            self.hinder(from, to, Hindrance::Mute(said), lasts);
+        }
+    }
+
+    /// Whether the cluster promises to survive it now. Never are two disks lost or damaged: what
+    /// happened to one of them the others have to make good.
+    fn may_happen(&self, kind: FaultKind, victim: BrokerId) -> bool {
+        let others_are_sound = self.checks.damaged().all(|damaged| damaged == victim);
+        if kind == FaultKind::LoseDisk {
+            return others_are_sound && self.may_lose_a_disk();
+        }
+        kind != FaultKind::Rot || (others_are_sound && self.may_damage_a_disk())
+    }
+
+    /// A process is killed while it reads its logs back, or right after.
+    pub(crate) fn die_in_recovery(&mut self, id: BrokerId) {
+        self.note(&format!("{id:?} dies in its recovery"));
+        self.coverage.count("deaths in recovery");
+        let disk = self.node(id).disk.clone();
+        disk.fail_writes_after(None);
+        if self.chance.faults.chance(500_000) {
+            let survives = self.chance.faults.range(0, SECOND);
+            disk.crash(|| self.chance.faults.chance(survives));
+            self.checks.unsynced_lost(self.now);
+        } else {
+            disk.kill();
+        }
+        let after = self.chance.faults.skewed(10_000, SECOND);
+        self.later(after, Event::Start(id));
+    }
+
+    /// Flips bits on the disk of a broker. Whether anybody ever reads them is another matter.
+    fn rot(&mut self, id: BrokerId) {
+        let disk = self.node(id).disk.clone();
+        for _ in 0..self.chance.faults.range(1, 3) {
+            let Some(path) = self.chance.faults.pick(&disk.paths()).cloned() else { return };
+            let Ok(file) = disk.open(&path, false) else { return };
+            let len = disk.len(file).unwrap_or(0);
+            disk.close(file);
+            let at = self.chance.faults.range(0, len.saturating_sub(1));
+            if disk.flip(&path, usize::try_from(at).unwrap_or(0)) {
+                self.note(&format!("{id:?}: a bit of byte {at} of {path} flips"));
+                self.coverage.count("bits flipped");
+                self.checks.disk_damaged(id);
+            }
+        }
+    }
+
+    /// Whether the cluster promises to survive damage on one disk from now on.
+    fn may_damage_a_disk(&self) -> bool {
+        self.operator.lost.is_none()
+            && self.clients.topics_are_replicated()
+            && self.checks.groups_have_spares()
+    }
+
+    /// What the broker tells whoever reads its log to do: to remove the directory and start it again.
+    pub(crate) fn wipe_damaged(&mut self, id: BrokerId) {
+        self.coverage.count("damaged brokers wiped");
+        self.stop(id, Death::Killed);
+        self.lose_disk(id);
+        self.operator.lost = Some(id);
+        self.later(SECOND, Event::Start(id));
     }
 
     fn fell(&mut self, id: BrokerId, death: Death, back_after: u64) {
@@ -103,7 +185,6 @@ impl World {
     }
 
     fn fill_disk(&mut self, id: BrokerId, room: u64) {
-        use chronik_core::log::disk::Disk;
         let disk = &self.node(id).disk;
         let paths = disk.paths();
         let mut used = 0;

@@ -3,31 +3,49 @@
 
 mod acked_durable;
 mod commit_monotonic;
+mod commit_own_term;
+mod committed_offsets;
 mod conf_changes_overlap;
+mod configs_answered;
+mod destroyed_identities;
+mod early_acks;
 mod election_safety;
+mod group_owners;
 mod leader_completeness;
 mod log_matching;
+mod log_starts;
 mod lost_identities;
 mod meta_equal_at_index;
 mod no_replica_offline;
 mod offsets_dense;
+mod promoted_caught_up;
+mod register;
 mod said_is_synced;
+mod spoken_terms;
+mod synced_is_kept;
 mod synced_on_quorum;
 mod term_and_vote_monotonic;
+mod topics_apart;
 mod truth;
+mod voters_not_stopped;
+mod voters_registered;
+mod voters_replaced;
 mod votes_once;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
 use chronik_core::core::Core;
 use chronik_core::core::input::Ticket;
 use chronik_core::core::observe::ReplicaView;
-use chronik_core::ids::{BrokerId, Index, Offset, PartitionId, PeerId};
+use chronik_core::ids::{BrokerId, Index, Offset, PartitionId, PeerId, Uuid};
 use chronik_core::log::mem_disk::MemDisk;
 use chronik_core::raft::envelope::{self, Section};
 use raft::eraftpb::{Message, MessageType};
 
+pub(crate) use committed_offsets::Commit;
+pub(crate) use early_acks::{Promise, PromiseKind};
+pub(crate) use register::Via;
 pub(crate) use truth::Serial;
 use truth::Truth;
 
@@ -61,8 +79,37 @@ pub(crate) struct Checks {
     promises: term_and_vote_monotonic::Promises,
     votes: votes_once::Votes,
     lost: lost_identities::LostIdentities,
+    destroyed: destroyed_identities::DestroyedIdentities,
     confs: conf_changes_overlap::Confs,
     images: meta_equal_at_index::Images,
+    pub(crate) owners: group_owners::GroupOwners,
+    pub(crate) offsets: committed_offsets::CommittedOffsets,
+    pub(crate) configs: configs_answered::ConfigsAnswered,
+    /// Brokers that were started and not looked at since.
+    fresh: BTreeSet<BrokerId>,
+    /// How far the image of each broker was when it was last looked at.
+    image_seen: BTreeMap<BrokerId, Index>,
+    muted: Muted,
+}
+
+/// Rules that are not looked at, to see what else would notice a mistake.
+#[derive(Debug, Default)]
+pub(crate) struct Muted(BTreeSet<&'static str>);
+
+impl Muted {
+    /// What a rule found, if anyone wants to know.
+    fn pass<T: Default>(&self, found: Result<T, Violation>) -> Result<T, Violation> {
+        found.or_else(
+            |broken| {
+                if self.is(broken.invariant) { Ok(T::default()) } else { Err(broken) }
+            },
+        )
+    }
+
+    /// Whether nobody looks at this rule.
+    pub(crate) fn is(&self, invariant: &str) -> bool {
+        self.0.contains(invariant)
+    }
 }
 
 /// A replica when it was last looked at, in this run of its process.
@@ -79,11 +126,22 @@ struct Seen {
 }
 
 impl Checks {
+    /// From now on nobody looks at these rules.
+    pub(crate) fn mute(&mut self, invariants: &[&'static str]) {
+        self.muted.0.extend(invariants);
+    }
+
+    pub(crate) fn muted(&self) -> &Muted {
+        &self.muted
+    }
+
     /// A process began to run.
     pub(crate) fn started(&mut self, node: BrokerId) {
         self.seen.remove(&node);
         self.synced.forget_pending(node);
         self.promises.forget_pending(node);
+        self.destroyed.forget_pending(node);
+        self.fresh.insert(node);
     }
 
     /// A process ended.
@@ -94,6 +152,28 @@ impl Checks {
     /// The disk of a broker is gone.
     pub(crate) fn disk_lost(&mut self, node: BrokerId) {
         self.lost.lose(node);
+        self.destroyed.lose_disk(node);
+        self.truth.damaged.remove(&node);
+    }
+
+    /// Bits of a broker's disk have flipped.
+    pub(crate) fn disk_damaged(&mut self, node: BrokerId) {
+        self.truth.damaged.insert(node);
+    }
+
+    /// Whether what a broker reads may be damaged.
+    pub(crate) fn may_be_damaged(&self, node: BrokerId) -> bool {
+        self.truth.damaged.contains(&node)
+    }
+
+    /// Brokers whose disks have bits that flipped.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = BrokerId> + '_ {
+        self.truth.damaged.iter().copied()
+    }
+
+    /// What some broker had written and not synced may be gone.
+    pub(crate) fn unsynced_lost(&mut self, now: u64) {
+        self.truth.power_lost = Some(now);
     }
 
     /// A sync of the write-ahead log was asked for: what is written now will be on disk after it.
@@ -103,12 +183,19 @@ impl Checks {
             self.promises.begin(node, ticket, &view);
         }
         self.synced.begin_dormant(node, ticket, core);
+        for view in core.dormant_views() {
+            self.promises.begin_dormant(node, ticket, &view);
+        }
+        if !core.has_unwritten() {
+            self.destroyed.begin(node, ticket, core);
+        }
     }
 
     /// A sync has ended.
     pub(crate) fn synced(&mut self, node: BrokerId, ticket: Ticket) {
         self.synced.end(node, ticket);
         self.promises.end(node, ticket);
+        self.destroyed.end(node, ticket);
     }
 
     /// A node has ended a round.
@@ -118,8 +205,14 @@ impl Checks {
         core: &Core<MemDisk>,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
-        no_replica_offline::check(node, core)?;
-        self.images.check(node, core)?;
+        self.muted.pass(no_replica_offline::check(&self.truth, node, core))?;
+        if self.fresh.remove(&node) {
+            self.muted.pass(synced_is_kept::check(&self.synced, core))?;
+            self.muted.pass(self.destroyed.started(node, core))?;
+        }
+        self.muted.pass(self.destroyed.check(node, core))?;
+        self.muted.pass(self.images.check(node, core))?;
+        self.muted.pass(voters_registered::check(node, core, &mut self.image_seen))?;
         let mut seen = self.seen.remove(&node).unwrap_or_default();
         let mut now = BTreeMap::new();
         for view in core.replica_views() {
@@ -144,19 +237,26 @@ impl Checks {
         before: Option<&Seen>,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
-        self.lost.held(node, view)?;
-        self.promises.check(view, before)?;
-        commit_monotonic::check(view, before)?;
-        self.confs.check(view, coverage)?;
-        let leads = self.elections.check(view, coverage)?;
+        self.muted.pass(self.lost.held(node, view))?;
+        self.muted.pass(self.promises.check(view, before))?;
+        self.muted.pass(commit_monotonic::check(view, before))?;
+        self.muted.pass(commit_own_term::check(core, view, before))?;
+        if let Some(conf) = self.confs.before(view) {
+            self.muted.pass(promoted_caught_up::check(&self.synced, view, &conf))?;
+            self.muted.pass(voters_replaced::check(core, view, &conf))?;
+        }
+        self.muted.pass(self.confs.check(view, coverage))?;
+        let leads = self.muted.pass(self.elections.check(view, coverage))?;
         let from = before.map_or(0, |before| before.committed);
-        let fresh = log_matching::check(&mut self.truth, core, view, from, coverage)?;
+        let fresh = log_matching::check(&mut self.truth, core, view, from, coverage);
+        let fresh = self.muted.pass(fresh)?;
+        self.muted.pass(log_starts::check(&mut self.truth, view))?;
         for index in fresh {
             let conf = before.map(|before| &before.conf);
-            self.synced.check(&self.truth, view, conf, index)?;
+            self.muted.pass(self.synced.check(&self.truth, view, conf, index))?;
         }
         if leads {
-            leader_completeness::check(&self.truth, core, view)?;
+            self.muted.pass(leader_completeness::check(&self.truth, core, view))?;
         }
         if before.is_some_and(|before| view.last < before.last) {
             coverage.count("truncations");
@@ -174,7 +274,7 @@ impl Checks {
         let mut joined = BytesMut::new();
         frame.iter().for_each(|part| joined.extend_from_slice(part));
         let sections = match envelope::decode(joined.freeze()) {
-            Ok(sections) => sections,
+            Ok(frame) => frame.sections,
             Err(error) => {
                 return Violation::new("frames decode", format!("of {node:?}: {error}"));
             }
@@ -193,19 +293,32 @@ impl Checks {
         message: &Message,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
-        self.lost.said(group, message)?;
+        self.muted.pass(self.lost.said(group, message))?;
+        self.muted.pass(spoken_terms::check(&self.promises, group, message))?;
         match message.get_msg_type() {
             MessageType::MsgRequestVote | MessageType::MsgRequestVoteResponse => {
-                self.votes.check(group, message)?;
-                self.promises.said(group, message)
+                self.muted.pass(self.destroyed.said(group, message))?;
+                self.muted.pass(self.votes.check(group, message))?;
+                self.muted.pass(self.promises.said(group, message))
             }
-            MessageType::MsgAppendResponse => said_is_synced::check(&self.synced, group, message),
+            MessageType::MsgAppendResponse => {
+                self.muted.pass(said_is_synced::check(&self.synced, group, message))
+            }
             MessageType::MsgSnapshot => {
                 coverage.count("snapshots sent");
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// The operator is about to end a broker for good, or to take its disk.
+    pub(crate) fn ends_for_good(
+        &self,
+        node: BrokerId,
+        newest: Option<&Core<MemDisk>>,
+    ) -> Result<(), Violation> {
+        newest.map_or(Ok(()), |newest| voters_not_stopped::check(&self.confs, node, newest))
     }
 
     /// A client was told that its records are there.
@@ -215,7 +328,41 @@ impl Checks {
         base: Offset,
         serials: &[Serial],
     ) -> Result<(), Violation> {
-        acked_durable::acked(&mut self.truth, group, base, serials)
+        self.muted.pass(acked_durable::acked(&mut self.truth, group, base, serials))
+    }
+
+    /// `from` answers a client before the commit.
+    pub(crate) fn promised(&mut self, from: BrokerId, promise: &Promise) -> Result<(), Violation> {
+        let seen = self.seen.get(&from).and_then(|groups| groups.get(&promise.group));
+        // One that leads no more by the end of the round has led in an earlier term.
+        let term =
+            seen.map_or(0, |seen| if seen.led { seen.term } else { seen.term.saturating_sub(1) });
+        early_acks::promised(&mut self.truth, promise, term)
+    }
+
+    /// A client was told that a topic was made.
+    pub(crate) fn topic_made(&self, topic: Uuid) -> Result<(), Violation> {
+        topics_apart::made(&self.truth, topic)
+    }
+
+    /// A client was told that a topic is deleted.
+    pub(crate) fn topic_deleted(&mut self, topic: Uuid) {
+        topics_apart::deleted(&mut self.truth, topic);
+    }
+
+    /// A client asks for all records below `offset` to be deleted.
+    pub(crate) fn asks_start(&mut self, group: PartitionId, offset: Offset) {
+        log_starts::asked(&mut self.truth, group, offset);
+    }
+
+    /// A client was told that a partition starts at `offset`.
+    pub(crate) fn told_start(&mut self, id: PartitionId, offset: Offset) -> Result<(), Violation> {
+        log_starts::told(&mut self.truth, id, offset)
+    }
+
+    /// The highest start of a partition that any client has asked for.
+    pub(crate) fn highest_asked_start(&mut self, group: PartitionId) -> Offset {
+        log_starts::highest_asked(&mut self.truth, group)
     }
 
     /// A client has read a record.
@@ -225,21 +372,23 @@ impl Checks {
         offset: Offset,
         serial: Option<Serial>,
     ) -> Result<(), Violation> {
-        acked_durable::read(&self.truth, group, offset, serial)
+        self.muted.pass(acked_durable::read(&self.truth, group, offset, serial))
+    }
+
+    /// Whether every group can do without one of its voters.
+    pub(crate) fn groups_have_spares(&self) -> bool {
+        let mut all = self.seen.values().flat_map(BTreeMap::values).peekable();
+        all.peek().is_some()
+            && all.all(|seen| seen.conf.voters_outgoing.is_empty() && seen.conf.voters.len() >= 3)
     }
 
     /// Whether no committed entry hangs on fewer replicas than its group has voters.
     pub(crate) fn replicas_are_whole(&self) -> bool {
-        let all = self.seen.values().flat_map(|groups| groups.iter());
-        let mut all = all.peekable();
-        all.peek().is_some()
+        let mut all = self.seen.values().flat_map(|groups| groups.iter());
+        self.groups_have_spares()
             && all.all(|(id, seen)| {
-                seen.conf.voters_outgoing.is_empty()
-                    && seen
-                        .conf
-                        .voters
-                        .iter()
-                        .all(|voter| self.synced.has(&(*id, PeerId(*voter)), self.truth.last(*id)))
+                let last = self.truth.last(*id);
+                seen.conf.voters.iter().all(|voter| self.synced.has(&(*id, PeerId(*voter)), last))
             })
     }
 }

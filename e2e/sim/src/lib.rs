@@ -16,17 +16,20 @@ mod event;
 mod faults;
 mod invariants;
 mod liveness;
+pub mod mutants;
 mod net;
 mod node;
 mod operator;
 mod options;
 mod prng;
 mod trace;
+mod workload;
 mod world;
 
 pub use coverage::Coverage;
 pub use invariants::Violation;
 pub use options::{FaultKind, Options};
+pub use workload::Workload;
 pub use world::{Report, World};
 
 /// Seeds that failed once; they are run for ever.

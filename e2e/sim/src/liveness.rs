@@ -24,6 +24,9 @@ impl World {
         for (id, node) in &self.nodes {
             let Some(core) = &node.core else { continue };
             images.insert(core.image().0, *id);
+            if let Some((group, peer, why)) = core.offline_replicas().next() {
+                return Some(format!("{peer} of {group} on {id:?} is not replaced: {why}"));
+            }
             for view in core.replica_views() {
                 if view.role == Role::Leader
                     && let Some(other) = leaders.insert(view.id, *id)

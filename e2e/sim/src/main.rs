@@ -1,8 +1,9 @@
 //! `cargo sim`: runs seeds, replays one, and says what broke and how to see it again.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use chronik_sim::mutants::{self, Mistake};
 use chronik_sim::{Coverage, Options, Report, STEPS_MAX, World};
 use clap::Parser;
 
@@ -31,6 +32,15 @@ struct Arguments {
     /// Leave these kinds of faults out (kill, power-loss, blackout, pause, ...).
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
+    /// Put each mistake in that there is, and show which invariant notices it.
+    #[arg(long)]
+    mutants: bool,
+    /// With --mutants: show also which invariants would notice it if the first one did not.
+    #[arg(long)]
+    deep: bool,
+    /// Put this mistake in.
+    #[arg(long)]
+    mutant: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -38,8 +48,21 @@ fn main() -> ExitCode {
     if arguments.log {
         tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time().init();
     }
+    if (arguments.mutants || arguments.mutant.is_some()) && !mutants::COMPILED {
+        return with_mutants();
+    }
     // The core catches panics of one group; the report of the run says all that there is to say.
     std::panic::set_hook(Box::new(|_| {}));
+    if arguments.mutants {
+        return hunt(&arguments);
+    }
+    if let Some(name) = &arguments.mutant {
+        let Some(mistake) = Mistake::named(name) else {
+            print(&format!("there is no mistake {name}; --mutants shows all"));
+            return ExitCode::FAILURE;
+        };
+        mistake.put_in();
+    }
     let mut seeds = match arguments.seed {
         Some(seed) => vec![seed],
         None => chronik_sim::kept_seeds(),
@@ -69,6 +92,46 @@ fn main() -> ExitCode {
     }
     summary(seeds.len(), simulated, began.elapsed().as_secs_f64(), &coverage, &failed);
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Mistakes are compiled in on demand only: runs this command again, with them.
+fn with_mutants() -> ExitCode {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["run", "--quiet", "-p", "chronik-sim", "--features", "mutants"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    match command.arg("--").args(std::env::args_os().skip(1)).status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            print(&format!("cargo, which builds the mistakes in, did not start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The table of mistakes. All must be caught, by seeds that end whole without them.
+fn hunt(arguments: &Arguments) -> ExitCode {
+    let wanted = |mistake: &Mistake| arguments.mutant.as_deref().is_none_or(|n| n == mistake.name);
+    let mistakes: Vec<Mistake> = Mistake::all().into_iter().filter(wanted).collect();
+    let began = Instant::now();
+    print(&mutants::head());
+    let (rows, unsound) =
+        mutants::hunt(&mistakes, arguments.runs, arguments.deep, |row| print(&row.to_string()));
+    let missed: Vec<&str> =
+        rows.iter().filter(|row| row.caught.is_none()).map(|row| row.mistake.name).collect();
+    let (caught, all) = (rows.len() - missed.len(), rows.len());
+    print(&format!("{caught} of {all} mistakes caught in {:.1} s", began.elapsed().as_secs_f64()));
+    for name in &missed {
+        print(&format!("not caught: {name}"));
+    }
+    for seed in &unsound {
+        print(&format!("seed {seed} breaks without any mistake: cargo sim --seed {seed}"));
+    }
+    let proven = missed.is_empty() && unsound.is_empty() && !rows.is_empty();
+    if proven { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn show(report: &Report) {

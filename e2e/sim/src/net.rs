@@ -1,16 +1,21 @@
 //! The network between brokers: one ordered stream for each direction of each pair. Frames of a
-//! stream arrive in their order and are lost only with the stream; a cut link holds them back
-//! until it heals or the stream is given up.
+//! stream arrive in their order and are lost only with the stream, of which the first ones may
+//! still arrive; a cut link holds them back until it heals or the stream is given up.
+
+mod hindrance;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chronik_core::core::input::Input;
 use chronik_core::ids::BrokerId;
 
 use crate::event::{End, Event, StreamId};
 use crate::node::{Death, notice_max};
 use crate::world::World;
+
+use hindrance::{Hindered, joined};
+pub(crate) use hindrance::{Hindrance, Said};
 
 /// All streams.
 #[derive(Debug, Default)]
@@ -19,6 +24,8 @@ pub(crate) struct Net {
     /// Links that carry nothing, and by how many partitions.
     cut: BTreeMap<(BrokerId, BrokerId), u32>,
     stuck: BTreeSet<StreamId>,
+    hindered: BTreeMap<u64, Hindered>,
+    hindrances: u64,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +57,7 @@ impl World {
         if stream.open || stream.ending || !dialler.peers.contains(&to) {
             return;
         }
-        let hello = core.hello();
+        let mut hello = core.hello();
         let now = self.now;
         let answers =
             self.nodes.get(&to).is_some_and(|n| n.core.is_some() && n.paused_until <= now);
@@ -63,23 +70,28 @@ impl World {
         stream.number += 1;
         stream.open = true;
         stream.arrives = now;
+        let number = stream.number;
+        hello.stream = number;
         self.note(&format!("stream {from:?} -> {to:?} opens"));
         self.input(to, Input::PeerConnected(hello));
-        self.input(from, Input::PeerReachable { to, reachable: true });
+        self.input(from, Input::PeerReachable { to, stream: Some(number) });
     }
 
     pub(crate) fn send(&mut self, from: BrokerId, to: BrokerId, frame: &[Bytes]) {
         let hostile = self.calm_since.is_none();
         let breaks = hostile && self.chance.net.chance(self.options.net_break);
+        let frame = joined(frame);
+        if hostile && self.chance.net.chance(self.options.net_calls) {
+            self.call_besides(from, to, &frame);
+        }
+        let longer = self.hindered_for(from, to);
         let Some(stream) = self.net.streams.get_mut(&(from, to)).filter(|s| s.open) else { return };
         let id = StreamId { from, to, number: stream.number };
-        let mut joined = BytesMut::new();
-        frame.iter().for_each(|part| joined.extend_from_slice(part));
-        self.trace.absorb(&joined);
-        let delay = self.chance.net.skewed(100, self.options.net_delay_max);
+        self.trace.absorb(&frame);
+        let delay = self.chance.net.skewed(100, self.options.net_delay_max) + longer;
         stream.arrives = stream.arrives.max(self.now + delay);
         let at = stream.arrives;
-        stream.under_way.push_back((at, joined.freeze()));
+        stream.under_way.push_back((at, frame));
         self.queue.at(at, Event::Frame(id));
         if breaks {
             self.break_stream(from, to, 20_000);
@@ -104,7 +116,9 @@ impl World {
                 break;
             }
             let Some((_, frame)) = stream.under_way.pop_front() else { break };
-            self.input(id.to, Input::PeerFrame { from: id.from, frame });
+            if let Some(frame) = self.heard(id.from, id.to, frame) {
+                self.input(id.to, Input::PeerFrame { from: id.from, frame });
+            }
         }
     }
 
@@ -119,8 +133,17 @@ impl World {
         let Some(stream) = self.net.streams.get_mut(&(from, to)).filter(|s| s.open) else { return };
         stream.open = false;
         stream.ending = true;
-        stream.under_way.clear();
         let id = StreamId { from, to, number: stream.number };
+        let under_way = std::mem::take(&mut stream.under_way);
+        if !self.net.is_cut(from, to) {
+            // The first ones had arrived already, though nobody has looked at them yet.
+            let arrived = self.chance.net.skewed(0, under_way.len() as u64);
+            for (_, frame) in under_way.into_iter().take(usize::try_from(arrived).unwrap_or(0)) {
+                if let Some(frame) = self.heard(from, to, frame) {
+                    self.input(to, Input::PeerFrame { from, frame });
+                }
+            }
+        }
         self.coverage.count("stream breaks");
         self.note(&format!("stream {from:?} -> {to:?} breaks"));
         for end in [End::Sender, End::Receiver] {
@@ -137,7 +160,7 @@ impl World {
         match end {
             End::Sender => {
                 stream.ending = false;
-                self.input(id.from, Input::PeerReachable { to: id.to, reachable: false });
+                self.input(id.from, Input::PeerReachable { to: id.to, stream: None });
                 self.later(1_000, Event::Dial(id.from, id.to));
             }
             End::Receiver => self.input(id.to, Input::PeerGone { from: id.from }),
@@ -184,6 +207,7 @@ impl World {
 
     /// Heals everything at once.
     pub(crate) fn heal_all(&mut self) {
+        self.net.hindered.clear();
         let links: Vec<_> = self.net.cut.keys().copied().collect();
         for link in links {
             self.net.cut.insert(link, 1);

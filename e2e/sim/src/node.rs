@@ -16,6 +16,9 @@ use crate::world::World;
 /// Below this the brokers take no more records.
 pub(crate) const FREE_BYTES_MIN: u64 = 1 << 20;
 
+/// Chance in a million of a process's first sync to take its time.
+const FIRST_SYNC_SLOW: u64 = 200_000;
+
 /// One broker of the world.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -35,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) sync_free: [u64; 2],
     /// Volumes that were deleted, or lost, have no directory until the next start makes one.
     pub(crate) volume: bool,
+    /// The next start ends after so many writes.
+    pub(crate) dies_after: Option<u32>,
 }
 
 /// How a process ends.
@@ -64,6 +69,7 @@ impl World {
             wall_offset_ms: 0,
             sync_free: [0; 2],
             volume: true,
+            dies_after: None,
         });
         if node.core.is_some() {
             return;
@@ -77,10 +83,16 @@ impl World {
         (node.paused_until, node.wakes_at, node.timer_at) = (0, None, None);
         node.sync_free = [0; 2];
         let (directory, disk, life) = (node.directory, node.disk.clone(), node.life);
+        let dies_after = node.dies_after.take();
         let config = self.config(id, directory);
         let now = self.clock(&self.nodes[&id]);
         self.note(&format!("{id:?} starts, life {life}, directory {directory}"));
-        match catch_unwind(AssertUnwindSafe(|| Core::open(config, disk, now))) {
+        disk.fail_writes_after(dies_after);
+        let opened = catch_unwind(AssertUnwindSafe(|| Core::open(config, disk, now)));
+        if dies_after.is_some() && opened.is_ok() {
+            return self.die_in_recovery(id);
+        }
+        match opened {
             Ok(Ok((core, notes))) => {
                 for note in notes {
                     self.coverage.count("recovery notes");
@@ -89,6 +101,10 @@ impl World {
                 self.node(id).core = Some(core);
                 self.checks.started(id);
                 self.after_flush(id);
+            }
+            Ok(Err(error)) if self.checks.may_be_damaged(id) => {
+                self.note(&format!("{id:?} cannot start: {error}"));
+                self.wipe_damaged(id);
             }
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -141,6 +157,7 @@ impl World {
             Death::PowerLost => {
                 let survives = self.chance.disk.range(0, 1_000_000);
                 node.disk.crash(|| self.chance.disk.chance(survives));
+                self.checks.unsynced_lost(self.now);
             }
         }
         let life = node.life;
@@ -269,6 +286,10 @@ impl World {
                 self.lose_disk(id);
                 self.later(200_000, Event::Start(id));
             }
+            Output::Fatal(reason) if self.checks.may_be_damaged(id) => {
+                self.note(&format!("{id:?} cannot go on: {reason}"));
+                self.wipe_damaged(id);
+            }
             Output::Fatal(reason) => self.fail("no fatal error", format!("{id:?}: {reason}")),
         }
     }
@@ -276,6 +297,7 @@ impl World {
     /// The disk of a broker is gone; whatever it held must never be heard of again.
     pub(crate) fn lose_disk(&mut self, id: BrokerId) {
         self.checks.disk_lost(id);
+        self.checks.unsynced_lost(self.now);
         self.node(id).volume = false;
     }
 
@@ -300,6 +322,10 @@ impl World {
         if hostile && rng.chance(self.options.sync_stall) {
             self.coverage.count("stalled syncs");
             takes += rng.range(200_000, 3_000_000);
+        }
+        if hostile && class == SyncClass::Wal && ticket.0 == 1 && rng.chance(FIRST_SYNC_SLOW) {
+            // What the process before it had written is still on its way to the medium.
+            takes += rng.range(20_000, 1_000_000);
         }
         // The medium has it early in the sync, or only at its end.
         let early = rng.chance(500_000);

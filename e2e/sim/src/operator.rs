@@ -232,11 +232,13 @@ impl World {
                 return self.step_done();
             }
             Step::Stop(id) => {
+                self.judge_end(BrokerId(id));
                 self.operator.stopped.insert(BrokerId(id));
                 self.stop(BrokerId(id), Death::Killed);
                 return self.step_done();
             }
             Step::DeleteVolume(id) => {
+                self.judge_end(BrokerId(id));
                 self.stop(BrokerId(id), Death::Killed);
                 self.lose_disk(BrokerId(id));
                 return self.step_done();
@@ -249,6 +251,16 @@ impl World {
             *waits_for = Some(token);
         }
         self.wait(STEP_MAX);
+    }
+}
+
+impl World {
+    /// A broker is to end for good: nobody may count on it.
+    fn judge_end(&mut self, id: BrokerId) {
+        let cores = self.nodes.values().filter_map(|node| node.core.as_ref());
+        let newest = cores.max_by_key(|core| core.image().0);
+        let judged = self.checks.ends_for_good(id, newest);
+        self.judge(judged);
     }
 }
 

@@ -2,6 +2,7 @@
 //! kind, not only in chance: what never happens in one run lets other things go further.
 
 use crate::prng::{Prng, Salt};
+use crate::workload::Workload;
 
 /// The shape of one run. Times in microseconds, chances in a million.
 #[derive(Debug, Clone)]
@@ -40,6 +41,10 @@ pub struct Options {
     pub operator_dies: u64,
     /// Whether logs roll, checkpoint and recycle all the time.
     pub small_logs: bool,
+    /// Chance of each frame to have messages that come by a call of their own as well, or instead.
+    pub net_calls: u64,
+    /// The other clients.
+    pub workload: Workload,
 }
 
 /// What can go wrong, beside what goes wrong by itself.
@@ -67,11 +72,19 @@ pub enum FaultKind {
     DiskFull,
     /// A broker loses its disk.
     LoseDisk,
+    /// Bits of a disk flip.
+    Rot,
+    /// A link is slow, though it carries everything.
+    Clog,
+    /// A link loses one kind of message.
+    Mute,
+    /// A process is killed, and again while it reads its logs back.
+    KillInRecovery,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 11] = [
+    pub const ALL: [FaultKind; 15] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::Blackout,
@@ -83,6 +96,10 @@ impl FaultKind {
         FaultKind::ClockStep,
         FaultKind::DiskFull,
         FaultKind::LoseDisk,
+        FaultKind::Rot,
+        FaultKind::Clog,
+        FaultKind::Mute,
+        FaultKind::KillInRecovery,
     ];
 
     /// Its name, for the command line and the counters.
@@ -100,6 +117,10 @@ impl FaultKind {
             FaultKind::ClockStep => "clock-step",
             FaultKind::DiskFull => "disk-full",
             FaultKind::LoseDisk => "lose-disk",
+            FaultKind::Rot => "rot",
+            FaultKind::Clog => "clog",
+            FaultKind::Mute => "mute",
+            FaultKind::KillInRecovery => "kill-in-recovery",
         }
     }
 }
@@ -148,6 +169,8 @@ impl Options {
             fault_gap_max: rng.range(1, 8) * SECOND,
             operator_dies: rng.range(0, 1) * 200_000,
             small_logs: rng.range(0, 3) > 0,
+            net_calls: rng.range(0, 3).saturating_sub(2) * 20_000,
+            workload: Workload::swarm(seed),
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Salt {
     Faults,
     /// The operator's own pace and deaths.
     Operator,
+    /// Which clients there are.
+    Clients,
 }
 
 /// One stream of chance.
@@ -39,6 +41,7 @@ impl Prng {
             Salt::Workload => 5,
             Salt::Faults => 6,
             Salt::Operator => 7,
+            Salt::Clients => 8,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(salt);

@@ -20,7 +20,7 @@ fn main() -> Result<()> {
             "--quick" => {
                 size.rounds = 1;
                 size.bytes = 64 << 20;
-                size.rate_seconds = 5;
+                size.rate_seconds = 15;
                 size.end_to_end = 1_000;
                 size.idle_partitions = 0;
             }

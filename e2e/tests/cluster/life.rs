@@ -72,7 +72,7 @@ fn three_nodes_elect_beat_and_survive_their_leader() {
         // Whoever leads hands over when asked.
         let leader = cluster.meta_leader()?;
         let address = cluster.broker(leader)?.peer;
-        admin::transfer_leadership(&address, "__meta", 0)?;
+        admin::transfer_leadership(&address, "__meta", 0, None)?;
         wait::until_true("a handover", Duration::from_secs(20), || {
             cluster.meta_leader().is_ok_and(|now| now != leader)
         })?;

@@ -8,7 +8,10 @@
 
 mod clients;
 mod compat;
+mod damage;
+mod descriptors;
 mod disk;
+mod full;
 mod groups;
 mod life;
 mod operator;

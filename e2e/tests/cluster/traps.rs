@@ -4,7 +4,7 @@ mod answers;
 mod frames;
 pub(crate) mod offsets;
 mod produce;
-mod reads;
+pub(crate) mod reads;
 mod versions;
 
 use crate::scenario;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::desired::Desired;
+use crate::mutant::{self, Mutant};
 use crate::observed::{BrokerId, NodeState, Observed};
 use crate::outcome::{Operation, Plan, Refusal, Wait};
 use crate::step::Step;
@@ -40,6 +41,10 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, plan: &mut Plan) {
     let running = |id: &BrokerId| observed.processes.get(id).is_some_and(|p| p.running);
     plan.steps.extend(involved.iter().filter(|id| !running(id)).map(|id| Step::Start(*id)));
     plan.operation = Some(Operation::Form);
+    if let Some(step) = unasked(desired, observed) {
+        plan.steps.push(step);
+        return;
+    }
     let silent: Vec<BrokerId> = involved.iter().filter(|id| !asked(id)).copied().collect();
     if !silent.is_empty() {
         plan.waiting.push(Wait::Answer { brokers: silent });
@@ -70,9 +75,18 @@ pub(crate) fn is_unanimous(desired: &Desired, observed: &Observed) -> bool {
     let must_answer = existing.map(|(id, _)| *id).chain(1..=desired.brokers);
     let blank =
         |id: BrokerId| observed.nodes.get(&id).is_some_and(|n| n.state == NodeState::Uninitialized);
-    !observed.formed
-        && must_answer.into_iter().all(blank)
-        && observed.nodes.values().all(|n| n.cluster_id.is_none())
+    let unasked = mutant::is(Mutant::InitializeUnasked);
+    unasked
+        || !observed.formed
+            && must_answer.into_iter().all(blank)
+            && observed.nodes.values().all(|n| n.cluster_id.is_none())
+}
+
+/// The mistake of taking those who answer for all that there are.
+fn unasked(desired: &Desired, observed: &Observed) -> Option<Step> {
+    let lowest = observed.nodes.keys().next().filter(|_| mutant::is(Mutant::InitializeUnasked))?;
+    let cluster_id = desired.cluster_id.clone();
+    Some(Step::Initialize { to: *lowest, cluster_id, brokers: desired.brokers })
 }
 
 fn lost(desired: &Desired) -> Refusal {

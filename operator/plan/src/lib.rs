@@ -11,6 +11,7 @@ mod desired;
 mod membership;
 mod meta_group;
 mod moves;
+pub mod mutant;
 mod observed;
 mod outcome;
 mod processes;

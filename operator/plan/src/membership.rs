@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::mutant::{self, Mutant};
 use crate::observed::{BrokerId, Group, PeerId, broker_of};
 use crate::outcome::Wait;
 use crate::step::{Change, Step};
@@ -43,6 +44,10 @@ pub(crate) fn next(
         aim.voters.iter().chain(aim.learners).filter(|p| !conf.contains(**p)).copied().collect();
     if let Some(peer) = missing.iter().find(|p| is_up(broker_of(**p))) {
         return change(to, group, Change::AddLearner(*peer));
+    }
+    let first_out = conf.voters.iter().find(|p| !aim.voters.contains(p) && **p != group.leader);
+    if let Some(out) = first_out.filter(|_| mutant::is(Mutant::RemoveFirst)) {
+        return change(to, group, Change::Remove(*out));
     }
     if conf.voters != *aim.voters {
         return replace_voters(to, group, aim);

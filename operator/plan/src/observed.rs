@@ -3,6 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::mutant::{self, Mutant};
+use crate::view::{Sight, look};
+
 /// A broker's id.
 pub type BrokerId = u32;
 /// One life of one replica; the low 20 bits are its broker.
@@ -25,9 +28,20 @@ pub struct Observed {
     pub nodes: BTreeMap<BrokerId, Node>,
     /// The cluster is known to have been formed before. Only ever a brake.
     pub formed: bool,
-    /// The replica counts at which a `Rebalance` was last answered. Only ever a brake: asking again
-    /// at the same counts would change nothing.
+    /// The replica counts at which a `Rebalance` was last answered, while they have not changed since
+    /// ([`Observed::still_rebalanced_at`]). Only ever a brake: asking again would change nothing.
     pub rebalanced_at: Option<BTreeMap<BrokerId, u32>>,
+}
+
+impl Observed {
+    /// What is left to remember of the last `Rebalance`: nothing once the counts have changed, as the
+    /// same counts can come back for another reason.
+    #[must_use]
+    pub fn still_rebalanced_at(&self) -> Option<BTreeMap<BrokerId, u32>> {
+        let Sight::Leader(view) = look(self) else { return self.rebalanced_at.clone() };
+        let counts = view.meta.replica_counts();
+        self.rebalanced_at.clone().filter(|before| *before == counts)
+    }
 }
 
 /// One broker as the platform sees it.
@@ -107,6 +121,14 @@ pub struct Meta {
     pub largest: Option<(String, u32)>,
 }
 
+impl Meta {
+    /// How many replicas each broker carries.
+    #[must_use]
+    pub fn replica_counts(&self) -> BTreeMap<BrokerId, u32> {
+        self.brokers.iter().map(|(id, member)| (*id, member.replicas)).collect()
+    }
+}
+
 /// One registered broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -157,7 +179,9 @@ impl Group {
 
     /// Whether a member has nearly all that the leader has.
     pub(crate) fn is_caught_up(&self, peer: PeerId) -> bool {
-        peer == self.leader || self.progress.get(&peer).is_some_and(|p| p.active && p.caught_up)
+        let skips = mutant::is(Mutant::SkipCatchUp);
+        let caught_up = |p: &Progress| skips || p.active && p.caught_up;
+        peer == self.leader || self.progress.get(&peer).is_some_and(caught_up)
     }
 }
 

@@ -2,6 +2,7 @@
 //! taking away comes last and only after the leader's image says that the broker is forgotten.
 
 use crate::desired::{Desired, VolumePolicy};
+use crate::mutant::{self, Mutant};
 use crate::observed::{BrokerId, Meta, NodeState, Observed, Process};
 use crate::outcome::{Plan, Wait};
 use crate::size::Size;
@@ -55,7 +56,8 @@ pub(crate) fn plan(desired: &Desired, view: &View<'_>, size: &Size, plan: &mut P
     if !unregistered.is_empty() {
         plan.waiting.push(Wait::Registration { brokers: unregistered });
     }
-    let forgotten = view.observed.processes.iter().filter(|(id, _)| !size.keeps(**id));
+    let early = |id| mutant::is(Mutant::StopMember) && size.leaving.contains(id);
+    let forgotten = view.observed.processes.iter().filter(|(id, _)| !size.keeps(**id) || early(id));
     for (id, Process { running, volume, revision: _, idle: _ }) in forgotten {
         if *running {
             plan.steps.push(Step::Stop(*id));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::birth::is_unanimous;
 use crate::desired::Desired;
+use crate::mutant::{self, Mutant};
 use crate::observed::{BrokerId, Conf, Group, META_TOPIC, NodeState, Observed, PeerId, broker_of};
 use crate::outcome::{Plan, Wait};
 use crate::step::{Change, Step};
@@ -61,6 +62,9 @@ fn initialize_once(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
 /// leader in sight means that it is not known, and so not done.
 fn no_member_stopped(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
     let (Step::Stop(id) | Step::DeleteVolume(id)) = step else { return Ok(()) };
+    if mutant::is(Mutant::StopMember) {
+        return Ok(());
+    }
     let Sight::Leader(view) = look(scene.observed) else {
         return Err(format!("whether broker {id} is a member is not known"));
     };

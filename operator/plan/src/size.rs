@@ -3,9 +3,10 @@
 //! user can take it back half-way.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::desired::Desired;
+use crate::mutant::{self, Mutant};
 use crate::observed::{BrokerId, broker_of};
 use crate::outcome::{Plan, Refusal, Wait, list};
 use crate::step::Step;
@@ -124,7 +125,8 @@ pub(crate) fn shrink(view: &View<'_>, size: &Size, plan: &mut Plan) {
     if !size.leaving.iter().all(all_marked) {
         return;
     }
-    if member.replicas > 0 {
+    let forgets = mutant::is(Mutant::ForgetMember);
+    if member.replicas > 0 && !forgets {
         let groups = view.data_groups();
         let aimed_at =
             |victim| groups.values().any(|(_, g)| g.target.iter().any(|p| broker_of(*p) == victim));
@@ -132,7 +134,7 @@ pub(crate) fn shrink(view: &View<'_>, size: &Size, plan: &mut Plan) {
             plan.steps.push(Step::Drain { to: view.leader, broker: victim });
         }
         plan.waiting.push(Wait::Draining { broker: victim, replicas: member.replicas });
-    } else if !view.group.conf.members().any(|p| broker_of(p) == victim) {
+    } else if forgets || !view.group.conf.members().any(|p| broker_of(p) == victim) {
         plan.steps.push(Step::RemoveBroker {
             to: view.leader,
             broker: victim,
@@ -143,8 +145,7 @@ pub(crate) fn shrink(view: &View<'_>, size: &Size, plan: &mut Plan) {
 
 /// Nothing moves and everybody is there: give every broker its share, if it has not got it.
 pub(crate) fn rebalance(view: &View<'_>, size: &Size, plan: &mut Plan) {
-    let counts: BTreeMap<BrokerId, u32> =
-        view.meta.brokers.iter().map(|(id, m)| (*id, m.replicas)).collect();
+    let counts = view.meta.replica_counts();
     let all_up = size.wanted.iter().all(|id| view.is_up(*id));
     let most = counts.values().max().copied().unwrap_or_default();
     let least = counts.values().min().copied().unwrap_or_default();

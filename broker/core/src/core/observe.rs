@@ -35,6 +35,8 @@ pub struct ReplicaView<'a> {
     pub first: Index,
     /// The last entry of its log, synced or not.
     pub last: Index,
+    /// The last entry that is in a segment.
+    pub flushed: Index,
     /// The membership that it goes by.
     pub conf: &'a ConfState,
     /// The index that the membership came from.
@@ -43,6 +45,23 @@ pub struct ReplicaView<'a> {
     pub log_start: Offset,
     /// The offset after the last record, committed or not.
     pub log_end: Offset,
+}
+
+/// A replica that waits for the cluster's image, as it came back from disk.
+#[derive(Debug, Clone)]
+pub struct DormantView {
+    /// The group.
+    pub id: PartitionId,
+    /// This life of the replica.
+    pub peer: PeerId,
+    /// Its term.
+    pub term: Term,
+    /// Whom it voted for in that term; 0 is nobody.
+    pub vote: u64,
+    /// The last entry that it knows to be committed.
+    pub committed: Index,
+    /// The entries after that one, and their terms.
+    pub after: Vec<(Index, Term)>,
 }
 
 impl<D: Disk> Core<D> {
@@ -63,6 +82,7 @@ impl<D: Disk> Core<D> {
                 applied: group.applied(),
                 first: log.first(),
                 last: group.last_index(),
+                flushed: log.flushed_index(),
                 conf,
                 conf_index,
                 log_start: log.log_start(),
@@ -71,17 +91,34 @@ impl<D: Disk> Core<D> {
         })
     }
 
-    /// Replicas that wait for the cluster's image, as they came back from disk: group, life, the
-    /// last entry known to be committed, and the terms of those after it.
-    pub fn dormant_logs(
-        &self,
-    ) -> impl Iterator<Item = (PartitionId, PeerId, Index, Vec<(Index, Term)>)> {
+    /// Replicas that wait for the cluster's image.
+    pub fn dormant_views(&self) -> impl Iterator<Item = DormantView> {
         self.dormant.values().map(|log| {
-            let committed = log.hard_state().commit;
-            let after = (committed + 1..=log.last())
+            let hard = log.hard_state();
+            let after = (hard.commit + 1..=log.last())
                 .filter_map(|index| Some((index, raft::Storage::term(log, index).ok()?)));
-            (log.id(), log.peer(), committed, after.collect())
+            DormantView {
+                id: log.id(),
+                peer: log.peer(),
+                term: hard.term,
+                vote: hard.vote,
+                committed: hard.commit,
+                after: after.collect(),
+            }
         })
+    }
+
+    /// All replicas on this node, in whatever state.
+    pub fn held_replicas(&self) -> impl Iterator<Item = (PartitionId, PeerId)> {
+        let awake = self.replicas.iter().map(|(id, replica)| (*id, replica.group.peer()));
+        let dormant = self.dormant.values().map(|log| (log.id(), log.peer()));
+        let offline = self.offline.iter().map(|(id, offline)| (*id, offline.peer));
+        awake.chain(dormant).chain(offline)
+    }
+
+    /// Whether something has changed here that is not in the write-ahead log yet, as on a full disk.
+    pub fn has_unwritten(&self) -> bool {
+        self.wal.has_unwritten()
     }
 
     /// The term of an entry; none if it is outside the log.

@@ -12,6 +12,7 @@ use crate::log::group_log::{Birth, GroupLog};
 use crate::log::image::Image;
 use crate::meta;
 use crate::meta::command::Command;
+use crate::mutant::{self, Mutant};
 use crate::raft::group::Group;
 
 /// A group is born at this index and term, never at 0: an empty replica must not be able to start
@@ -97,7 +98,8 @@ impl<D: Disk> Core<D> {
 
     fn place(&mut self, id: PartitionId, wanted: &meta::partitions::Replica) {
         // A replica that was here and is destroyed never comes back under its old name.
-        if self.wal.tombstones().get(&id).is_some_and(|destroyed| *destroyed >= wanted.peer) {
+        let buried = self.wal.tombstones().get(&id).is_some_and(|peer| *peer >= wanted.peer);
+        if buried && !mutant::is(Mutant::ForgetTombstone) {
             return;
         }
         let image = wanted.born.then(|| birth_image(&wanted.initial_voters));
@@ -113,12 +115,8 @@ impl<D: Disk> Core<D> {
 
     fn create_replica(&mut self, id: PartitionId, birth: Birth) {
         let (disk, limits) = (self.disk.clone(), &self.config.limits.log);
-        match GroupLog::create(disk, &mut self.wal, id, birth, limits) {
-            Ok(log) => self.open_replica(id, log),
-            Err(error) => {
-                tracing::error!(group = %id, error = %with_causes(&error), "no replica was made");
-            }
-        }
+        let log = GroupLog::create(disk, &mut self.wal, id, birth, limits);
+        self.open_replica(id, log);
     }
 
     fn open_replica(&mut self, id: PartitionId, log: GroupLog<D>) {
@@ -154,6 +152,7 @@ impl<D: Disk> Core<D> {
     }
 
     fn destroy_replica(&mut self, id: PartitionId) {
+        self.damaged.remove(&id);
         let awake = self.evict(id).map(|replica| replica.group.into_log());
         let log = awake
             .or_else(|| self.dormant.remove(&id))
@@ -169,19 +168,21 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Asks for a new life of every replica here that is damaged, where others can rebuild it.
+    /// Asks for a new life of every replica here that is damaged, where others can do without it and
+    /// rebuild it.
     pub(super) fn replace_damaged(&mut self) {
         if self.replacing || self.meta.cluster_id().is_none() {
             return;
         }
-        let damaged = self.offline.iter().find(|(id, offline)| {
-            self.meta.partition(**id).is_some_and(|partition| {
-                partition.target.contains(&offline.peer) && partition.voters.len() > 1
-            })
-        });
-        let Some((id, offline)) = damaged else { return };
-        let command = Command::ReplaceReplica { id: *id, peer: offline.peer };
-        tracing::warn!(group = %id, peer = %offline.peer, "asks for a new replica in its place");
+        let offline = self.offline.iter().map(|(id, offline)| (*id, offline.peer));
+        let damaged = self.damaged.iter().map(|(id, damaged)| (*id, damaged.peer));
+        let Some((id, peer)) =
+            offline.chain(damaged).find(|(id, peer)| self.meta.can_replace(*id, *peer))
+        else {
+            return;
+        };
+        let command = Command::ReplaceReplica { id, peer };
+        tracing::warn!(group = %id, peer = %peer, "asks for a new replica in its place");
         self.replacing = true;
         self.propose_meta(&command, |core, _| core.replacing = false);
     }

@@ -8,6 +8,7 @@ use crate::coordinator::Coordinator;
 use crate::ids::{BrokerId, Index, PartitionId, PeerId, Term};
 use crate::log::disk::Disk;
 use crate::log::group_log::GroupLog;
+use crate::mutant::{self, Mutant};
 use crate::partition::Partition;
 use crate::raft::group::Group;
 
@@ -25,7 +26,7 @@ pub(crate) struct Replica<D: Disk> {
     pub(crate) uncommitted: usize,
     /// Appends that wait for their commit, by index.
     pub(crate) appends: VecDeque<AppendWaiter>,
-    /// While leading a relaxed topic: what each follower has in its write-ahead log.
+    /// While leading a relaxed topic: what each member has in its write-ahead log, this one too.
     pub(crate) received: BTreeMap<PeerId, Index>,
     /// Parked fetches that want to hear of a new commit.
     pub(crate) fetches: BTreeSet<u64>,
@@ -56,6 +57,7 @@ impl Machine {
     pub(crate) fn encode(&self) -> Option<Bytes> {
         match self {
             Machine::Meta => None,
+            Machine::Records(_) if mutant::is(Mutant::ForgetProducers) => Some(Bytes::new()),
             Machine::Groups(coordinator) => Some(coordinator.encode()),
             Machine::Records(partition) => Some(partition.producers.encode()),
         }
@@ -74,11 +76,13 @@ pub(crate) struct AppendWaiter {
 }
 
 /// An operator that waits for a membership change.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct ChangeWaiter {
     pub(crate) index: Index,
     pub(crate) term: Term,
     pub(crate) token: u64,
+    /// What it made, once it is applied; told when that is synced.
+    pub(crate) made: Option<Vec<u8>>,
 }
 
 /// Who leads a partition.

@@ -7,11 +7,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::input::Ticket;
 use super::output::{Output, SyncClass};
 use super::{Core, with_causes};
-use crate::ids::{Now, PartitionId};
+use crate::ids::{Micros, Now, PartitionId};
+use crate::log::LogError;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::disk::{Disk, DiskError};
 use crate::log::wal::SyncJob;
+use crate::mutant::{self, Mutant};
 use crate::raft::ready::DriveError;
+
+/// A checkpoint that could not be made is tried again after this time.
+const CHECKPOINT_RETRY: Micros = Micros::from_millis(1_000);
 
 /// Syncs that are asked for and under way.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(super) struct Syncs {
     /// Groups with Readies that wait for a sync.
     waiting: BTreeSet<PartitionId>,
     checkpoint: Option<(Ticket, Checkpoint)>,
+    /// When none could be made; on a full disk that is so for long.
+    checkpoint_failed: Option<Micros>,
     /// Whether what was read back at the start is synced.
     recovered: bool,
 }
@@ -44,6 +51,7 @@ impl Default for Syncs {
             full: false,
             waiting: BTreeSet::new(),
             checkpoint: None,
+            checkpoint_failed: None,
             recovered: false,
         }
     }
@@ -53,6 +61,11 @@ impl Syncs {
     /// Whether the last write found no space.
     pub(super) fn met_full(&self) -> bool {
         self.full
+    }
+
+    /// Whether a sync of the write-ahead log is being waited for.
+    pub(super) fn under_way(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// Counts a tick; for how many of them the sync in flight has been waited for. Ticks and not
@@ -68,9 +81,7 @@ impl<D: Disk> Core<D> {
     pub fn flush(&mut self, now: Now) {
         self.now = now;
         loop {
-            while let Some(id) = self.dirty.pop_first() {
-                self.drive(id);
-            }
+            self.drive_dirty();
             if !self.write() {
                 break;
             }
@@ -80,7 +91,7 @@ impl<D: Disk> Core<D> {
         self.start_checkpoint();
         // What a killed process had written and not synced is read back as if it were on disk; so
         // nothing is said on the strength of it before the first sync of this run.
-        if !self.syncs.recovered {
+        if !self.syncs.recovered && !mutant::is(Mutant::TrustPageCache) {
             return;
         }
         for (to, frame) in self.outbox.take() {
@@ -96,9 +107,17 @@ impl<D: Disk> Core<D> {
             Some((_, round, upto)) => {
                 self.syncs.recovered = true;
                 self.wal.synced(upto);
-                self.persisted(round);
+                let later = mutant::is(Mutant::SyncCoversLater);
+                self.persisted(if later { u64::MAX } else { round });
             }
             None => self.checkpoint_synced(ticket),
+        }
+    }
+
+    /// Works off the groups in which something has happened.
+    pub(super) fn drive_dirty(&mut self) {
+        while let Some(id) = self.dirty.pop_first() {
+            self.drive(id);
         }
     }
 
@@ -182,12 +201,16 @@ impl<D: Disk> Core<D> {
         for id in std::mem::take(&mut self.syncs.waiting) {
             let Some(replica) = self.replicas.get_mut(&id) else { continue };
             let outbox = &mut self.outbox;
+            let (_, shown) = replica.group.synced_conf();
             match guarded(|| replica.group.persisted(round, outbox)) {
                 Ok(()) => {
                     if replica.group.awaits_sync() {
                         self.syncs.waiting.insert(id);
                     }
                     self.dirty.insert(id);
+                    if replica.group.synced_conf().1 != shown {
+                        self.show_conf(id);
+                    }
                 }
                 Err(reason) => self.take_offline(id, reason),
             }
@@ -200,7 +223,11 @@ impl<D: Disk> Core<D> {
     }
 
     fn start_checkpoint(&mut self) {
-        if self.syncs.checkpoint.is_some() || !self.wal.wants_checkpoint() {
+        let failed = self.syncs.checkpoint_failed;
+        if self.syncs.checkpoint.is_some()
+            || failed.is_some_and(|at| self.now.mono.since(at) < CHECKPOINT_RETRY)
+            || !self.wal.wants_checkpoint()
+        {
             return;
         }
         let awake = self.replicas.values_mut().map(|replica| replica.group.log_mut());
@@ -208,8 +235,13 @@ impl<D: Disk> Core<D> {
         let logs = awake.chain(self.dormant.values_mut()).chain(offline);
         match Checkpoint::begin(&mut self.wal, logs) {
             Ok((checkpoint, job)) => self.sync_checkpoint(checkpoint, job),
-            Err(error) => tracing::error!(error = %with_causes(&error), "no checkpoint was made"),
+            Err(error) => self.no_checkpoint(&error),
         }
+    }
+
+    fn no_checkpoint(&mut self, error: &LogError) {
+        self.syncs.checkpoint_failed = Some(self.now.mono);
+        tracing::error!(error = %with_causes(error), "no checkpoint was made");
     }
 
     fn sync_checkpoint(&mut self, checkpoint: Checkpoint, job: SyncJob) {
@@ -228,7 +260,7 @@ impl<D: Disk> Core<D> {
         match checkpoint.advance(&mut self.wal) {
             Ok(Some(job)) => self.sync_checkpoint(checkpoint, job),
             Ok(None) => self.counters.checkpoints += 1,
-            Err(error) => tracing::error!(error = %with_causes(&error), "no checkpoint was made"),
+            Err(error) => self.no_checkpoint(&error),
         }
     }
 }

@@ -7,7 +7,7 @@ use kafka_protocol::messages::describe_configs_response::{
 };
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
-use super::alter_configs::resource;
+use super::altering::resource;
 use super::refusal::Failure;
 use super::{Call, text};
 use crate::core::Core;

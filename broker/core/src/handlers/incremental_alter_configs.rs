@@ -1,5 +1,7 @@
 //! IncrementalAlterConfigs: sets, unsets, and adds to or takes from lists, config by config.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
@@ -7,8 +9,7 @@ use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsRe
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
 use super::Call;
-use super::alter_configs::{Changes, alter, given_twice, named_twice, no_value, resource};
-use super::gather::Gather;
+use super::altering::{Altered, Wish, alter_all, given_twice, no_value, resource};
 use super::refusal::Failure;
 use crate::core::Core;
 use crate::error::KafkaError;
@@ -26,39 +27,31 @@ pub(super) fn handle<D: Disk>(
     call: &Call,
     request: &IncrementalAlterConfigsRequest,
 ) {
-    let named = request.resources.iter().map(|r| (r.resource_type, r.resource_name.to_string()));
-    let twice = named_twice(named);
-    let answered = call.clone();
-    let count = request.resources.len();
-    let gather = Gather::new(core, count, move |core, responses| {
-        answered.answer(core, IncrementalAlterConfigsResponse::default().with_responses(responses));
+    let wish = |asked: &AlterConfigsResource| Wish {
+        kind: asked.resource_type,
+        name: asked.resource_name.clone(),
+        planned: command(&core.meta, asked),
+    };
+    let wishes = request.resources.iter().map(wish).collect();
+    let call = call.clone();
+    alter_all(core, wishes, request.validate_only, move |core, altered| {
+        let responses = altered.into_iter().map(response).collect();
+        call.answer(core, IncrementalAlterConfigsResponse::default().with_responses(responses));
     });
-    for (position, asked) in request.resources.iter().enumerate() {
-        let name = asked.resource_name.to_string();
-        let planned = if twice.contains(&(asked.resource_type, name)) {
-            Err(Failure::new(KafkaError::InvalidRequest, "the request names the resource twice"))
-        } else {
-            command(&core.meta, asked)
-        };
-        let response = AlterConfigsResourceResponse::default()
-            .with_resource_type(asked.resource_type)
-            .with_resource_name(asked.resource_name.clone());
-        let gather = gather.clone();
-        alter(core, planned, request.validate_only, move |core, done| {
-            let response = match done {
-                Ok(()) => response,
-                Err(failure) => {
-                    response.with_error_code(failure.code()).with_error_message(failure.text())
-                }
-            };
-            gather.put(core, position, response);
-        });
-    }
+}
+
+fn response(altered: Altered) -> AlterConfigsResourceResponse {
+    let Altered { kind, name, error, message } = altered;
+    AlterConfigsResourceResponse::default()
+        .with_resource_type(kind)
+        .with_resource_name(name)
+        .with_error_code(error)
+        .with_error_message(message)
 }
 
 fn command(state: &State, asked: &AlterConfigsResource) -> Result<Command, Failure> {
     let resource = resource(state, asked.resource_type, asked.resource_name.as_str())?;
-    let mut changes = Changes::new();
+    let mut changes = BTreeMap::new();
     for config in &asked.configs {
         let value = change(state, &resource, config)?;
         if changes.insert(config.name.to_string(), value).is_some() {

@@ -17,6 +17,7 @@ use crate::log::disk::{Disk, FileId};
 use crate::log::group_log::GroupLog;
 use crate::log::segment::GROUPS;
 use crate::log::wal::{DIR, SyncJob, Wal};
+use crate::mutant::{self, Mutant};
 
 /// The current checkpoint.
 pub(super) const PATH: &str = "wal/checkpoint";
@@ -67,10 +68,14 @@ impl Checkpoint {
         }
         wal.unsynced = job.clone();
         wal.write_pending()?;
+        wal.checkpoint_wanted = false;
         let image = encode(wal, floor, count, &w.finish());
         job.files.extend(wal.files.range(floor..).map(|(_, file)| file.file));
         job.dirs.extend([GROUPS, DIR, ""].map(str::to_owned));
         let dropped = wal.dropped.len();
+        if mutant::is(Mutant::RecycleBeforeCheckpoint) {
+            wal.retire(floor);
+        }
         Ok((Checkpoint { floor, image, dropped, stage: Stage::Segments }, job))
     }
 

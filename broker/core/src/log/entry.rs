@@ -2,7 +2,7 @@
 //! does not. Every entry takes a raft index; only record batches take Kafka offsets. What the
 //! records mean is left to others.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use chronik_raft_bridge::{decode_conf_change, encode_conf_change_v2};
 use raft::eraftpb::{ConfChangeSingle, ConfChangeV2, Entry as RaftEntry, EntryType};
 
@@ -335,6 +335,15 @@ fn check_payload(index: Index, info: &BatchInfo, payload: &[u8]) -> Result<(), E
 fn crc_field(batch: &[u8]) -> Option<u32> {
     let field = batch.get(BATCH_CRC_AT..BATCH_CRC_FROM)?;
     Some(u32::from_be_bytes(field.try_into().ok()?))
+}
+
+/// Whether a record batch says of itself where it is: its leader wrote that outside of its checksum.
+#[must_use]
+pub fn batch_is_placed(batch: &[u8], base_offset: Offset, term: Term) -> bool {
+    let Some(mut head) = batch.get(..BATCH_CRC_AT) else { return false };
+    let (offset, len, epoch) = (head.get_i64(), head.get_u32() as usize, head.get_i32());
+    let rest = batch.len() - size_of::<i64>() - size_of::<u32>();
+    offset == base_offset && len == rest && i32::try_from(term).unwrap_or(i32::MAX) == epoch
 }
 
 /// Whether a record batch's bytes fit its own checksum, and that one is `crc`.

@@ -12,6 +12,7 @@
 
 mod flush;
 mod read;
+mod scrub;
 mod storage;
 
 use std::cell::RefCell;
@@ -32,8 +33,10 @@ use crate::log::segment::{Place, Segment};
 use crate::log::terms::Terms;
 use crate::log::wal::Wal;
 use crate::log::{Limits, LogError};
+use crate::mutant::{self, Mutant};
 
 pub use read::{Read, SegmentInfo, Slice};
+pub use scrub::Scrubbed;
 
 /// How a replica comes into being.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,12 +93,12 @@ impl<D: Disk> GroupLog<D> {
         id: PartitionId,
         birth: Birth,
         limits: &Limits,
-    ) -> Result<GroupLog<D>, LogError> {
+    ) -> GroupLog<D> {
         let Birth { peer, image } = birth;
         wal.push(Record::Create { id, peer, image: image.clone() });
         let limits =
             if *wal.limits == *limits { wal.limits.clone() } else { limits.clone().into() };
-        Ok(GroupLog::born(disk, wal.shared.clone(), limits, id, Birth { peer, image }))
+        GroupLog::born(disk, wal.shared.clone(), limits, id, Birth { peer, image })
     }
 
     pub(super) fn born(
@@ -177,9 +180,11 @@ impl<D: Disk> GroupLog<D> {
     /// Term, vote and commit change. The commit is kept at or below the last entry.
     pub fn set_hard_state(&mut self, wal: &mut Wal<D>, hard: &HardState) {
         let commit = hard.commit.min(self.last());
-        let urgent = (hard.term, hard.vote) != (self.hard.term, self.hard.vote);
+        let urgent = (hard.term, hard.vote) != (self.hard.term, self.hard.vote)
+            && !mutant::is(Mutant::VoteWithoutSync);
         self.hard = HardState { commit, ..hard.clone() };
-        let (term, vote) = (hard.term, hard.vote);
+        let forgets = mutant::is(Mutant::ForgetVote);
+        let (term, vote) = (hard.term, if forgets { 0 } else { hard.vote });
         wal.push(Record::HardState { id: self.id, term, vote, commit, urgent });
     }
 
@@ -326,6 +331,12 @@ impl<D: Disk> GroupLog<D> {
     #[must_use]
     pub fn last(&self) -> Index {
         self.flushed + self.tail.len() as u64
+    }
+
+    /// The last entry that is in a segment.
+    #[must_use]
+    pub fn flushed_index(&self) -> Index {
+        self.flushed
     }
 
     fn active(&self) -> &Segment {

@@ -39,6 +39,7 @@ struct Inner {
     capacity: Option<u64>,
     fail_syncs: u32,
     fail_writes: u32,
+    writes_left: Option<u32>,
 }
 
 #[derive(Clone)]
@@ -139,6 +140,11 @@ impl MemDisk {
         self.lock().fail_writes = count;
     }
 
+    /// After so many writes all others fail, until this is taken back: the process ends there.
+    pub fn fail_writes_after(&self, count: Option<u32>) {
+        self.lock().writes_left = count;
+    }
+
     /// Flips one bit, on the medium too. Whether there is such a byte.
     pub fn flip(&self, path: &str, byte: usize) -> bool {
         let mut inner = self.lock();
@@ -234,12 +240,24 @@ impl Inner {
             .ok_or_else(|| failed("using", &format!("handle {}", file.0), "it is closed"))
     }
 
+    fn write_left(&mut self, path: &str) -> Result<(), DiskError> {
+        match &mut self.writes_left {
+            Some(0) => Err(failed("writing", path, "input/output error")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn used(&self) -> u64 {
         let inodes = self.names.values().flatten().filter_map(|inode| self.inodes.get(inode));
         inodes.map(|inode| inode.data.len() as u64).sum()
     }
 
     fn grow(&mut self, file: FileId, end: u64) -> Result<(), DiskError> {
+        self.write_left(&format!("handle {}", file.0))?;
         if self.fail_writes > 0 {
             self.fail_writes -= 1;
             return Err(failed("writing", &format!("handle {}", file.0), "input/output error"));
@@ -352,6 +370,7 @@ impl Disk for MemDisk {
         if !matches!(inner.names.get(from), Some(Some(_))) {
             return Err(failed("renaming", from, "no such file"));
         }
+        inner.write_left(from)?;
         inner.change(Op::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
@@ -363,6 +382,7 @@ impl Disk for MemDisk {
             return Err(failed("removing", path, "directory not empty"));
         }
         if inner.names.contains_key(path) {
+            inner.write_left(path)?;
             inner.change(Op::Unset(path.to_owned()));
         }
         Ok(())

@@ -30,6 +30,9 @@ pub struct Recovered<D: Disk> {
     /// Replicas that must not start, and why. They are named at every start until
     /// [`Wal::destroy_corrupt`].
     pub corrupt: Vec<(PartitionId, PeerId, String)>,
+    /// Damage of which it cannot be said whose records it took: replicas may be missing here that
+    /// were on this disk, with votes that they gave. Nothing may be made anew under their names.
+    pub unnamed: Option<String>,
     /// What a person may want to know.
     pub notes: Vec<String>,
     /// The last life of each replica that was destroyed here.
@@ -208,6 +211,11 @@ impl<D: Disk> Replay<D> {
     }
 
     fn finish(mut self) -> Result<Recovered<D>, OpenError> {
+        // Damage that took the very record which says what there is, and under which name.
+        let known = |id| self.groups.contains_key(id) || self.wal.corrupt.contains_key(id);
+        if let Some((_, place)) = self.suspects.iter().find(|(id, _)| !known(id)) {
+            self.all_suspect.get_or_insert(place.clone());
+        }
         if let Some(reason) = &self.all_suspect {
             self.notes.push(format!(
                 "no replica starts, as it cannot be said whose entries are lost: {reason}"
@@ -233,6 +241,7 @@ impl<D: Disk> Replay<D> {
         let corrupt = self.wal.corrupt.iter();
         Ok(Recovered {
             corrupt: corrupt.map(|(id, (peer, why))| (*id, *peer, why.clone())).collect(),
+            unnamed: self.all_suspect,
             tombstones: self.wal.tombstones.clone(),
             wal: self.wal,
             groups: self.groups,

@@ -212,6 +212,7 @@ impl Segment {
         let bytes = at.disk.read_at(file, row.position, row.len as usize)?;
         let sound = if batch {
             super::entry::batch_is_sound(&bytes, row.crc)
+                && super::entry::batch_is_placed(&bytes, row.base_offset, row.term)
         } else {
             crc32c::crc32c(&bytes) == row.crc
         };

@@ -49,7 +49,10 @@ fn birth() -> Birth {
 /// A batch of `records` offsets whose own checksum fits.
 fn batch(index: Index, term: Term, base: Offset, records: u32, len: usize) -> Entry {
     let mut bytes = vec![(index % 251) as u8; len.max(61)];
+    let (rest, epoch) = ((bytes.len() - 12) as u32, term as i32);
     bytes[..8].copy_from_slice(&base.to_be_bytes());
+    bytes[8..12].copy_from_slice(&rest.to_be_bytes());
+    bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
     let crc = crc32c::crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     let info = BatchInfo {
@@ -95,7 +98,7 @@ impl Shard {
     }
 
     fn create(&mut self, id: PartitionId, birth: Birth) {
-        let log = GroupLog::create(self.disk.clone(), &mut self.wal, id, birth, &limits()).unwrap();
+        let log = GroupLog::create(self.disk.clone(), &mut self.wal, id, birth, &limits());
         self.groups.insert(id, log);
     }
 

@@ -12,6 +12,7 @@ use crate::log::Limits;
 use crate::log::cache::Shared;
 use crate::log::disk::{Disk, DiskError, FileId};
 use crate::log::record::{BATCH_BYTES, BatchHead, Pending, Record};
+use crate::mutant::{self, Mutant};
 
 /// The directory of the write-ahead log and the checkpoint.
 pub(super) const DIR: &str = "wal";
@@ -81,6 +82,7 @@ pub struct Wal<D> {
     pub(super) dirty: Vec<FileId>,
     pub(super) dirs: Vec<String>,
     pub(super) sync_wanted: bool,
+    pub(super) checkpoint_wanted: bool,
     pending: VecDeque<Pending>,
 }
 
@@ -106,6 +108,7 @@ impl<D: Disk> Wal<D> {
             dirty: Vec::new(),
             dirs: Vec::new(),
             sync_wanted: false,
+            checkpoint_wanted: false,
             pending: VecDeque::new(),
         }
     }
@@ -125,7 +128,11 @@ impl<D: Disk> Wal<D> {
         }
         let mut files = std::mem::take(&mut self.dirty);
         files.dedup();
-        Ok(Some(SyncJob { files, dirs: std::mem::take(&mut self.dirs), upto: self.end }))
+        let mut dirs = std::mem::take(&mut self.dirs);
+        if mutant::is(Mutant::ForgetDirectorySync) {
+            dirs.clear();
+        }
+        Ok(Some(SyncJob { files, dirs, upto: self.end }))
     }
 
     /// A job of [`Wal::write`] is done.
@@ -153,10 +160,16 @@ impl<D: Disk> Wal<D> {
         self.node.clone()
     }
 
-    /// Whether a [`Checkpoint`](super::Checkpoint) would free files or memory.
+    /// Asks for a [`Checkpoint`](super::Checkpoint), whatever it would free.
+    pub fn want_checkpoint(&mut self) {
+        self.checkpoint_wanted = true;
+    }
+
+    /// Whether a [`Checkpoint`](super::Checkpoint) would free files or memory, or was asked for.
     #[must_use]
     pub fn wants_checkpoint(&self) -> bool {
-        self.files.range(self.floor..).count() as u64 > self.limits.wal_files_max
+        self.checkpoint_wanted
+            || self.files.range(self.floor..).count() as u64 > self.limits.wal_files_max
             || self.shared.flushable() > self.limits.unflushed_bytes_max
             || self.shared.reclaimable() > self.limits.reclaim_bytes
     }
@@ -242,7 +255,8 @@ impl<D: Disk> Wal<D> {
         let mut scratch = BytesMut::new();
         let mut parts = Vec::new();
         let len = u32::try_from(bytes).expect("a WAL file is below 4 GiB");
-        let head = BatchHead { position: start, synced: self.synced, prev_end: self.end, len };
+        let synced = if mutant::is(Mutant::ClaimSynced) { self.end } else { self.synced };
+        let head = BatchHead { position: start, synced, prev_end: self.end, len };
         scratch.extend_from_slice(&head.encode());
         let mut at = start + BATCH_BYTES as u64;
         for pending in self.pending.iter().take(records) {

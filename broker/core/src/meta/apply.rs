@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use raft::eraftpb::ConfChangeV2;
 
 use super::applied::{Applied, AssignmentError, Outcome, Refusal};
+use super::askers::Proposal;
 use super::brokers::Arrival;
 use super::command::{Command, ConfigResource, GroupReport, Registration};
 use super::conf_change;
@@ -14,6 +15,7 @@ use super::partitions::{BIRTH_INDEX, Partition, REPLICAS_MAX};
 use super::state::State;
 use super::topics::{TOPIC_PARTITIONS_MAX, Topic};
 use crate::ids::{BrokerId, Index, PartitionId, PeerId, Uuid};
+use crate::mutant::{self, Mutant};
 
 /// The most producer ids that are reserved at once.
 const PRODUCER_IDS_MAX: u32 = 1_000_000;
@@ -56,6 +58,12 @@ impl State {
                 Ok(Applied::default())
             }
         }
+    }
+
+    /// Whether a command that was asked for so is to be applied: false if it was before, or if its
+    /// asker has given it up.
+    pub fn admit(&mut self, proposal: &Proposal) -> bool {
+        self.askers.admit(proposal)
     }
 
     /// Takes in a membership change of `__meta` itself, which is the entry at `index`. As changes
@@ -134,10 +142,11 @@ impl State {
         let groups = count(self.partitions().filter(|(_, partition)| partition.is_on(id)));
         let meta = self.partition(PartitionId::META).into_iter().flat_map(Partition::members);
         let meta = count(meta.filter(|peer| peer.broker() == id));
-        if groups > 0 || meta > 0 {
+        if (groups > 0 || meta > 0) && !mutant::is(Mutant::ForgetMember) {
             return Err(Refusal::StillMember { broker: id, groups, meta });
         }
         self.brokers.remove(id);
+        self.askers.remove(id);
         let mut applied = Applied { brokers_changed: true, ..Applied::default() };
         if self.overrides.brokers.remove(&id).is_some() {
             applied.configs_changed.insert(ConfigResource::Broker(Some(id)));
@@ -291,9 +300,13 @@ impl State {
 
     /// Repeated for a life that was replaced already, it changes nothing.
     fn replace_replica(&mut self, index: Index, id: PartitionId, peer: PeerId) -> Result {
+        let spared = self.can_replace(id, peer);
         let partition = self.partitions.get_mut(&id).ok_or(Refusal::UnknownPartition(id))?;
         let mut applied = Applied::default();
         if partition.target.contains(&peer) {
+            if !spared {
+                return Err(Refusal::NotSpared { id, peer });
+            }
             partition.replace_target(peer.broker(), PeerId::new(index, peer.broker()));
             applied.touched.insert(id);
         }

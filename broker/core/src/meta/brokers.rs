@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::applied::Refusal;
 use super::command::Registration;
 use crate::ids::{BrokerId, Index, PeerId, Uuid};
+use crate::mutant::{self, Mutant};
 
 /// One registered broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +130,7 @@ impl Brokers {
         let cordoned = known.is_some_and(|b| b.cordoned);
         let meta_peer = match (arrival, known) {
             (Arrival::Again, Some(known)) => known.meta_peer,
+            (_, Some(known)) if mutant::is(Mutant::ReusePeerId) => known.meta_peer,
             (Arrival::New | Arrival::Incarnation | Arrival::Again, _) => PeerId::new(index, id),
         };
         if let (Arrival::Incarnation, Some(known)) = (arrival, known) {

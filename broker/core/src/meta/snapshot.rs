@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::askers::Askers;
 use super::brokers::Broker;
 use super::command::Registration;
 use super::configs::Overrides;
@@ -15,8 +16,11 @@ use super::state::State;
 use super::topics::Topic;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::ids::PeerId;
+use crate::mutant::{self, Mutant};
 
+/// Without who asked for what.
 const V1: u8 = 1;
+const V2: u8 = 2;
 
 impl State {
     /// The state's bytes.
@@ -31,9 +35,10 @@ impl State {
             topics,
             partitions,
             overrides,
+            askers,
         } = self;
         let mut w = Writer::new();
-        w.u8(V1);
+        w.u8(V2);
         put_text(&mut w, cluster_id);
         w.u32(*brokers_wanted).bool(*open).i64(*next_producer_id);
         w.list(brokers.by_id.values(), put_registered);
@@ -51,6 +56,7 @@ impl State {
             put_broker(w, *id);
             put_configs(w, configs);
         });
+        askers.put(&mut w);
         w.finish()
     }
 
@@ -58,7 +64,7 @@ impl State {
     pub fn decode(bytes: Bytes) -> Result<State, CodecError> {
         let mut r = Reader::new(bytes);
         let version = r.u8("state version")?;
-        if version != V1 {
+        if ![V1, V2].contains(&version) {
             return Err(CodecError::Unknown { what: "state version", value: version.into() });
         }
         let mut state = State {
@@ -79,7 +85,13 @@ impl State {
         let partitions = r.list("partitions", |r| Ok((get_partition_id(r)?, get_partition(r)?)))?;
         state.partitions = partitions.into_iter().collect();
         state.overrides = get_overrides(&mut r)?;
+        if version != V1 {
+            state.askers = Askers::get(&mut r)?;
+        }
         r.end()?;
+        if mutant::is(Mutant::ImageForgetsProducerIds) {
+            state.next_producer_id = 0;
+        }
         Ok(state)
     }
 }

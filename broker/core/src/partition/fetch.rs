@@ -10,6 +10,7 @@ use crate::ids::{Micros, Offset, PartitionId};
 use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::group_log::Slice;
+use crate::mutant::{self, Mutant};
 use crate::wire::fetch::{
     EpochEnd, FetchPartition, FetchRequest, FetchResponse, FetchedPartition, FetchedTopic,
 };
@@ -181,10 +182,12 @@ fn try_read<D: Disk>(
     }
     let leader = Leader { broker: core.me(), term: replica.group.term() };
     check_epoch(wanted.current_leader_epoch, leader)?;
-    if !replica.group.leads_and_knows() {
+    if !replica.group.leads_and_knows() && !mutant::is(Mutant::FetchBeforeNoop) {
         return Err(KafkaError::OffsetNotAvailable);
     }
-    let (log, committed) = (replica.group.log(), replica.group.committed());
+    let serves_all = mutant::is(Mutant::ServeUncommitted);
+    let (log, group) = (replica.group.log(), &replica.group);
+    let committed = if serves_all { group.last_index() } else { group.committed() };
     let (start, end) = (log.log_start(), log.log_end());
     let storage = |error: LogError| {
         tracing::error!(group = %id, %error, "records cannot be read");

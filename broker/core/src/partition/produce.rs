@@ -14,6 +14,7 @@ use crate::error::KafkaError;
 use crate::ids::{Index, Micros, Offset, Term};
 use crate::log::disk::Disk;
 use crate::meta::configs::TimestampType;
+use crate::mutant::{self, Mutant};
 use crate::raft::group::{BATCH_BYTES_MAX, NotProposed};
 use crate::wire::batch::{self, BatchError, BatchHeader};
 use crate::wire::produce::{
@@ -197,7 +198,8 @@ fn append<D: Disk>(
     let Machine::Records(partition) = &mut replica.machine else {
         return Err(KafkaError::InvalidTopicException.into());
     };
-    if !replica.group.leads_and_knows() {
+    let knows = replica.group.leads_and_knows() || mutant::is(Mutant::ProduceBeforeNoop);
+    if !replica.group.leads() || !knows {
         return Err(not_leader);
     }
     let records = records.ok_or(KafkaError::InvalidRecord)?;
@@ -231,7 +233,7 @@ fn append<D: Disk>(
         Err(NotProposed::NotLeader) => return Err(not_leader),
         Err(NotProposed::Busy) => return Err(KafkaError::NotEnoughReplicas.into()),
     };
-    if header.has_producer() {
+    if header.has_producer() && !mutant::is(Mutant::ForgetInFlight) {
         partition.in_flight.append(proposed.index, &producer_batch(&header));
     }
     core.mark_dirty(id);

@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use crate::codec::{CodecError, Reader, Writer};
 use crate::ids::{Index, Offset};
+use crate::mutant::{self, Mutant};
 
 /// As many batches as a client may have in flight (`max.in.flight.requests.per.connection`).
 pub const BATCHES_REMEMBERED: usize = 5;
@@ -305,6 +306,9 @@ impl InFlight {
 
     /// The leader leads no more, or a new term begins: what is in flight may never be applied.
     pub fn clear(&mut self) {
+        if mutant::is(Mutant::KeepInFlight) {
+            return;
+        }
         self.producers.clear();
         self.owners.clear();
     }

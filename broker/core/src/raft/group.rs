@@ -12,9 +12,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry as RaftEntry, Message, MessageType};
-use raft::{RawNode, SnapshotStatus, StateRole};
+use raft::{RawNode, StateRole};
 
+use super::appends::follow_on;
+use super::mistakes::tampered;
 use super::ready::is_member;
+use super::synced_conf::SyncedConf;
 use super::timeouts::{
     ELECTION_TICK, ELECTION_TICK_MAX, ELECTION_TICK_MIN, HEARTBEAT_TICK, election_timeout,
 };
@@ -22,6 +25,7 @@ use crate::ids::{BrokerId, Index, Offset, PartitionId, PeerId, Term};
 use crate::log::disk::Disk;
 use crate::log::entry::{BatchInfo, Body, Descriptor, Entry, describe};
 use crate::log::group_log::GroupLog;
+use crate::mutant::{self, Mutant};
 use crate::wire::batch;
 
 /// What a replica is in its group at the moment.
@@ -96,6 +100,8 @@ pub struct Group<D: Disk> {
     pub(super) staged: BTreeMap<(Index, Term), Bytes>,
     /// Readies whose sync is still to come, oldest first.
     pub(super) persisting: VecDeque<Persisting>,
+    /// The membership that may be told to others.
+    pub(super) synced_conf: SyncedConf,
     /// Peers that a snapshot was sent to, and the ticks since.
     pub(super) snapshots: BTreeMap<PeerId, usize>,
     /// When each peer last said something, in ticks; raft-rs's own mark is reset all the time.
@@ -155,8 +161,10 @@ impl<D: Disk> Group<D> {
             ..raft::Config::default()
         };
         let next_offset = log.log_end();
-        let (conf, _) = log.conf();
+        let (conf, conf_index) = log.conf();
         let stopped = !conf.voters.is_empty() && !is_member(conf, log.peer());
+        // Read back and maybe not synced; but nobody leads, or is asked, before the first sync.
+        let synced_conf = SyncedConf::new(conf.clone(), conf_index);
         let raw = RawNode::new(&config, log, &settings.logger)?;
         let mut group = Group {
             id,
@@ -164,6 +172,7 @@ impl<D: Disk> Group<D> {
             stopped,
             staged: BTreeMap::new(),
             persisting: VecDeque::new(),
+            synced_conf,
             snapshots: BTreeMap::new(),
             heard: BTreeMap::new(),
             ticks: 0,
@@ -305,7 +314,8 @@ impl<D: Disk> Group<D> {
 
     fn propose(&mut self, body: Body) -> Result<Proposed, NotProposed> {
         // raft-rs at a follower would send the proposal on to the leader: ask first.
-        if !self.leads_and_knows() {
+        let knows = self.leads_and_knows() || mutant::is(Mutant::ProduceBeforeNoop);
+        if !self.leads() || !knows {
             return Err(NotProposed::NotLeader);
         }
         let entry: RaftEntry = Entry { index: 0, term: 0, body }.to_raft();
@@ -325,10 +335,12 @@ impl<D: Disk> Group<D> {
     /// Takes a message of a peer, with the payloads of its entries. A message whose payloads are
     /// missing or wrong is dropped, as if the network had lost it.
     pub fn step(&mut self, message: Message, payloads: Vec<Bytes>) {
+        let message = tampered(message, self.raw.raft.id);
         if message.to != self.raw.raft.id || (self.stopped && !self.takes_back(&message)) {
             return;
         }
-        if !self.stage(&message, payloads) {
+        // No entry that was never seen may be answered for; an older broker may still send such.
+        if !follow_on(&message) || !self.stage(&message, payloads) {
             return;
         }
         self.stopped = false;
@@ -391,39 +403,6 @@ impl<D: Disk> Group<D> {
         self.retime();
     }
 
-    /// Asks for votes now.
-    pub fn campaign(&mut self) {
-        if !self.stopped && self.raw.raft.promotable() && !self.leads() {
-            let _ = self.raw.campaign();
-            self.retime();
-        }
-    }
-
-    /// Hands the leadership to `to`, or to the voter with the longest log. Whether anyone was there
-    /// to take it.
-    pub fn transfer_leadership(&mut self, to: Option<PeerId>) -> bool {
-        if !self.leads() {
-            return false;
-        }
-        let raft = &self.raw.raft;
-        if raft.lead_transferee.is_some() {
-            return true;
-        }
-        let voters = raft.prs().conf().voters().ids();
-        let best = raft
-            .prs()
-            .iter()
-            .filter(|(id, _)| {
-                **id != raft.id && voters.contains(**id) && self.is_active(PeerId(**id))
-            })
-            .filter(|(id, _)| to.is_none_or(|to| to.0 == **id))
-            .max_by_key(|(id, progress)| (progress.matched, std::cmp::Reverse(**id)));
-        let Some((&id, _)) = best else { return false };
-        self.raw.transfer_leader(id);
-        self.retime();
-        true
-    }
-
     /// The stream to the peers on `broker` broke: what was under way is lost.
     pub fn unreachable(&mut self, broker: BrokerId) {
         if !self.leads() {
@@ -439,9 +418,7 @@ impl<D: Disk> Group<D> {
             .collect();
         for id in peers {
             self.raw.report_unreachable(id);
-            if self.snapshots.remove(&PeerId(id)).is_some() {
-                self.raw.report_snapshot(id, SnapshotStatus::Failure);
-            }
+            self.snapshot_lost(PeerId(id));
         }
         self.retime();
     }
@@ -455,21 +432,6 @@ impl<D: Disk> Group<D> {
     /// Whether a Ready waits for [`Group::drive`](super::ready).
     pub fn has_ready(&self) -> bool {
         !self.stopped && self.raw.has_ready()
-    }
-
-    /// A snapshot that was not answered within the longest election timeout was lost.
-    fn expire_snapshots(&mut self) {
-        let mut lost = Vec::new();
-        for (peer, ticks) in &mut self.snapshots {
-            *ticks += 1;
-            if *ticks > ELECTION_TICK_MAX {
-                lost.push(*peer);
-            }
-        }
-        for peer in lost {
-            self.snapshots.remove(&peer);
-            self.raw.report_snapshot(peer.0, SnapshotStatus::Failure);
-        }
     }
 
     /// Overwrites the election timeout that raft-rs may just have drawn.
@@ -491,7 +453,10 @@ impl<D: Disk> Group<D> {
 
     /// After the log has taken what was proposed, it knows the next offset.
     pub(super) fn settle(&mut self, committed_bytes: usize) {
-        self.next_offset = self.log().log_end();
+        let next = self.log().log_end();
+        if !mutant::is(Mutant::OffsetsFromCounter) || next > self.next_offset {
+            self.next_offset = next;
+        }
         self.uncommitted_bytes =
             if self.leads() { self.uncommitted_bytes.saturating_sub(committed_bytes) } else { 0 };
     }

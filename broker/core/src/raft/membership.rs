@@ -10,6 +10,7 @@ use super::group::Group;
 use crate::admin::PeerProgress;
 use crate::ids::{BrokerId, Index, PeerId};
 use crate::log::disk::Disk;
+use crate::mutant::{self, Mutant};
 
 /// Why a membership change was not proposed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,8 +126,10 @@ impl<D: Disk> Group<D> {
     }
 
     fn caught_up(&self, id: u64) -> bool {
+        let skips = mutant::is(Mutant::SkipCatchUp);
         self.raw.raft.prs().get(id).is_some_and(|progress| {
-            self.is_active(PeerId(id))
+            skips
+                || self.is_active(PeerId(id))
                 // In a quiet group a peer that has all stays in Probe after a broken stream.
                 && (progress.state == raft::ProgressState::Replicate
                     || progress.matched == self.last_index())

@@ -10,14 +10,16 @@
 use bytes::Bytes;
 use raft::eraftpb::{ConfChangeV2, ConfState, Entry as RaftEntry, Message, MessageType};
 
+use super::envelope::is_answer;
 use super::group::{Group, Persisting};
 use super::outbox::Outbox;
-use crate::ids::{Index, PeerId, Term};
+use crate::ids::{BrokerId, Index, PeerId, Term};
 use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::entry::{Descriptor, Entry, EntryError, describe};
 use crate::log::image::Image;
 use crate::log::wal::Wal;
+use crate::mutant::{self, Mutant};
 
 /// A group that cannot go on. It is taken offline; the node goes on without it.
 #[derive(Debug, thiserror::Error)]
@@ -87,12 +89,19 @@ impl<D: Disk> Group<D> {
         round: u64,
     ) -> Result<Driven, DriveError> {
         let mut driven = Driven::default();
+        self.commit_old_term();
         while self.has_ready() {
             self.drive_once(wal, outbox, round, &mut driven)?;
+            // What cannot be read stays to be done: raft would ask for it for ever.
+            if let Some(fault) = self.log().take_fault() {
+                return Err(fault.into());
+            }
         }
         if let Some(fault) = self.log().take_fault() {
             return Err(fault.into());
         }
+        let (conf, index) = self.raw.store().conf();
+        self.synced_conf.note(round, conf, index);
         // A payload that no Ready asked for belongs to an entry that raft refused.
         self.staged.clear();
         let bytes = driven.committed.iter().map(|entry| entry.what.payload_len()).sum();
@@ -133,7 +142,7 @@ impl<D: Disk> Group<D> {
         let committed = ready.take_committed_entries();
         let (number, must_sync) = (ready.number(), ready.must_sync());
         self.raw.advance_append_async(ready);
-        if elects {
+        if elects && !mutant::is(Mutant::SpeakInUnsyncedTerm) {
             messages.append(&mut later);
             later = std::mem::take(&mut messages);
         }
@@ -156,12 +165,22 @@ impl<D: Disk> Group<D> {
                 self.persist_now(ready, outbox)?;
             }
         }
+        self.synced_conf.persisted(round);
         Ok(())
     }
 
-    /// Whether a Ready still waits for its sync.
+    /// Answers to a peer that wait for their sync are not worth sending any more.
+    pub fn forget_answers(&mut self, to: BrokerId) {
+        for ready in &mut self.persisting {
+            ready
+                .messages
+                .retain(|message| PeerId(message.to).broker() != to || !is_answer(message));
+        }
+    }
+
+    /// Whether a Ready, or a membership, still waits for its sync.
     pub fn awaits_sync(&self) -> bool {
-        !self.persisting.is_empty()
+        !self.persisting.is_empty() || self.synced_conf.awaits_sync()
     }
 
     fn persist_later(
@@ -170,6 +189,12 @@ impl<D: Disk> Group<D> {
         must_sync: bool,
         outbox: &mut Outbox,
     ) -> Result<(), DriveError> {
+        if mutant::is(Mutant::SayBeforeSync) {
+            self.send(std::mem::take(&mut ready.messages), outbox)?;
+        }
+        if mutant::is(Mutant::CountUnsynced) && ready.snapshot.is_none() {
+            self.raw.on_persist_ready(ready.number);
+        }
         match self.persisting.back() {
             None if !must_sync => return self.persist_now(ready, outbox),
             // Nothing to sync itself, but it may not overtake: it goes with the one before it.
@@ -215,7 +240,7 @@ impl<D: Disk> Group<D> {
                 .map_err(|source| DriveError::Change { index, source })?;
             // A snapshot carries the membership of a later index than its own, and so does a log
             // that is opened again: what lies before that index is in it already.
-            if index > self.log().conf().1 {
+            if index > self.log().conf().1 || mutant::is(Mutant::ReapplyChanges) {
                 self.change(wal, index, &decoded)?;
             }
             change = Some(decoded);
@@ -233,10 +258,14 @@ impl<D: Disk> Group<D> {
         index: Index,
         change: &ConfChangeV2,
     ) -> Result<(), DriveError> {
-        let conf = self
+        let mut conf = self
             .raw
             .apply_conf_change(change)
             .map_err(|source| DriveError::Raft { index, source })?;
+        if mutant::is(Mutant::SkipJoint) && !conf.voters_outgoing.is_empty() {
+            let leave = self.raw.apply_conf_change(&ConfChangeV2::default());
+            conf = leave.map_err(|source| DriveError::Raft { index, source })?;
+        }
         self.stopped = !is_member(&conf, self.peer());
         if self.stopped {
             // Its own entries may still be on their way to the disk, and raft-rs looks for itself
@@ -250,6 +279,7 @@ impl<D: Disk> Group<D> {
 
     fn send(&mut self, messages: Vec<Message>, outbox: &mut Outbox) -> Result<(), DriveError> {
         for message in messages {
+            let Some(message) = self.mended(message) else { continue };
             let Some(payloads) = self.payloads(&message)? else { continue };
             if message.get_msg_type() == MessageType::MsgSnapshot {
                 self.snapshots.insert(PeerId(message.to), 0);

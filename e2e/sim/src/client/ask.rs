@@ -1,13 +1,22 @@
-//! What all clients ask for: who leads which partition.
+//! What many clients ask for: who leads which partition, and where a partition starts and ends.
 
 use std::collections::BTreeMap;
 
-use chronik_core::ids::{BrokerId, Uuid};
+use chronik_core::error::KafkaError;
+use chronik_core::ids::{BrokerId, Offset, Uuid};
 use chronik_core::wire::{RequestBody, ResponseBody, StrBytes};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{MetadataRequest, TopicName};
+use kafka_protocol::messages::{
+    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, TopicName,
+};
 
-use super::Action;
+use super::{Action, error_of};
+
+/// The time that ListOffsets takes for the end of what is committed.
+pub(super) const LATEST: i64 = -1;
+/// The time that it takes for the start.
+pub(super) const EARLIEST: i64 = -2;
 
 /// A topic as the last metadata answer had it.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +44,24 @@ pub(super) fn leaders(answer: &ResponseBody) -> Option<Leaders> {
         topic: topic.topic_id,
         partitions: partitions.map(|p| (p.partition_index, leader(p.leader_id.0))).collect(),
     })
+}
+
+/// Asks for the start or the end of a partition.
+pub(super) fn list_offsets(to: BrokerId, topic: &str, partition: i32, time: i64) -> Action {
+    let partition = ListOffsetsPartition::default()
+        .with_partition_index(partition)
+        .with_current_leader_epoch(-1)
+        .with_timestamp(time);
+    let topic = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+    let body = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+    Action::Ask { to, version: 7, body: Box::new(RequestBody::ListOffsets(body)) }
+}
+
+/// The only offset of the answer.
+pub(super) fn listed(answer: &ListOffsetsResponse) -> Result<Offset, KafkaError> {
+    let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
+    let partition = partition.ok_or(KafkaError::UnknownServerError)?;
+    error_of(partition.error_code).map_or(Ok(partition.offset), Err)
 }
 
 /// A topic's name as the protocol has it.

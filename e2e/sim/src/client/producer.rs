@@ -1,29 +1,54 @@
-//! Produces with acks=all, with or without idempotence. An idempotent producer repeats a batch
-//! until it knows the outcome; the other one goes on, and leaves an unknown outcome unknown.
+//! Produces. An idempotent producer has up to a window of batches under way on one connection and
+//! repeats them, in their order, until it knows the outcome of each; any other one goes on, and
+//! leaves an unknown outcome unknown. With acks=1, or to a topic that relaxes acks=all, an answer
+//! is a lesser promise: [`Promise`] says which.
+
+use std::collections::VecDeque;
 
 use chronik_core::error::KafkaError;
-use chronik_core::ids::{PartitionId, Uuid};
-use chronik_core::wire::produce::{ProducePartition, ProduceRequest, ProduceTopic};
-use chronik_core::wire::records::BatchBuilder;
-use chronik_core::wire::{RequestBody, ResponseBody, StrBytes, TopicRef};
+use chronik_core::ids::{BrokerId, Offset, PartitionId, Uuid};
+use chronik_core::wire::produce::{ProduceResponse, ProducedPartition};
+use chronik_core::wire::{RequestBody, ResponseBody};
 use kafka_protocol::messages::InitProducerIdRequest;
 
 use super::ask::{self, Leaders, topic_name};
-use super::{Action, Came, Env, KEY, error_of, is_idempotent};
-use crate::invariants::{Serial, Violation};
+use super::records::{Target, batch, produce, producer_number};
+use super::{Action, Came, Env, error_of};
+use crate::invariants::{Promise, PromiseKind, Serial, Violation};
 use crate::options::Options;
+
+/// Batches under way at once, as Kafka allows an idempotent producer.
+const WINDOW: usize = 5;
+
+#[derive(Debug)]
+struct Batch {
+    sequence: i32,
+    serials: Vec<Serial>,
+}
 
 #[derive(Debug)]
 pub(super) struct Producer {
     number: u64,
     topic: String,
     by_id: bool,
+    idempotent: bool,
+    window: usize,
+    /// What an answer promises; none for all that acks=all promises.
+    promises: Option<PromiseKind>,
     id: Option<(i64, i16)>,
     leaders: Option<Leaders>,
+    /// Where its batches go; a repeated batch goes where it went before.
+    partition: Option<i32>,
     sequence: i32,
     made: u64,
-    /// The batch whose outcome is not known.
-    batch: Vec<Serial>,
+    /// Batches whose outcome is not known, oldest first.
+    batches: VecDeque<Batch>,
+    /// Sequences of those that wait for an answer, in the order of their requests, and since when.
+    under_way: VecDeque<(i32, u64)>,
+    /// One of them failed: nothing is sent before all others are answered.
+    failed: bool,
+    /// Batches to make before the next pause.
+    burst: u64,
     /// When something was last acknowledged.
     acked: u64,
     last: Option<String>,
@@ -31,16 +56,33 @@ pub(super) struct Producer {
 
 impl Producer {
     pub(super) fn new(n: u32, options: &Options) -> Producer {
-        let number = u64::from(n);
+        let n = u64::from(n);
+        let topic = n % u64::from(options.topics);
+        // A batch that was acknowledged early and lost breaks the sequence of those behind it.
+        let relaxed = options.workload.relaxed && topic == 0;
+        let idempotent = n % 3 != 2 && !relaxed;
+        let acks_one = options.workload.acks_one && !idempotent && n.is_multiple_of(2);
+        let windowed = options.workload.windows && idempotent && !n.is_multiple_of(2);
         Producer {
-            number,
-            topic: topic_name(number % u64::from(options.topics)),
+            number: producer_number(n, idempotent),
+            topic: topic_name(topic),
             by_id: n.is_multiple_of(2),
+            idempotent,
+            window: if windowed { WINDOW } else { 1 },
+            promises: match (acks_one, relaxed) {
+                (true, _) => Some(PromiseKind::Leader),
+                (false, true) => Some(PromiseKind::Received),
+                (false, false) => None,
+            },
             id: None,
             leaders: None,
+            partition: None,
             sequence: 0,
             made: 0,
-            batch: Vec::new(),
+            batches: VecDeque::new(),
+            under_way: VecDeque::new(),
+            failed: false,
+            burst: 1,
             acked: 0,
             last: None,
         }
@@ -52,8 +94,20 @@ impl Producer {
             .then(|| format!("producer {} got nothing acknowledged: {:?}", self.number, self.last))
     }
 
-    fn idempotent(&self) -> bool {
-        is_idempotent(self.number)
+    /// Whether it may ask for more before it is answered.
+    pub(super) fn has_room(&self) -> bool {
+        let more = self.burst > 0 || self.batches.len() > self.under_way.len();
+        !self.under_way.is_empty() && !self.failed && more && self.under_way.len() < self.window
+    }
+
+    /// What the answer to the `at`th request under way promises before it is committed.
+    pub(super) fn promise(&self, at: usize, answer: &ProduceResponse) -> Option<Promise> {
+        let kind = self.promises?;
+        let (sequence, asked) = *self.under_way.get(at)?;
+        let produced = produced(answer).filter(|p| p.error.is_none() && p.base_offset >= 0)?;
+        let batch = self.batches.iter().find(|batch| batch.sequence == sequence)?;
+        let (group, serials) = (self.group(), batch.serials.clone());
+        Some(Promise { kind, group, base: produced.base_offset, serials, asked })
     }
 
     pub(super) fn next(&mut self, env: &mut Env<'_>, came: Came) -> Result<Action, Violation> {
@@ -62,6 +116,7 @@ impl Producer {
             Came::Unknown => {
                 env.coverage.count("unknown outcomes");
                 self.last = Some("unknown".to_owned());
+                self.under_way.clear();
                 Ok(self.retry(env))
             }
             Came::Answer(ResponseBody::InitProducerId(answer)) => {
@@ -71,83 +126,75 @@ impl Producer {
                 }
                 Ok(Action::Sleep(env.rng.range(1_000, 100_000)))
             }
-            Came::Answer(ResponseBody::Produce(answer)) => {
-                let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
-                match partition {
-                    Some(p) => self.produced(env, p.error, p.base_offset),
-                    None => self.produced(env, Some(KafkaError::UnknownServerError), -1),
-                }
-            }
+            Came::Answer(ResponseBody::Produce(answer)) => match produced(&answer) {
+                Some(p) => self.produced(env, p.error, p.base_offset),
+                None => self.produced(env, Some(KafkaError::UnknownServerError), -1),
+            },
             Came::Answer(answer) => {
                 self.leaders = ask::leaders(&answer);
+                if let Some(leaders) = &self.leaders
+                    && self.partition.is_none()
+                {
+                    let count = leaders.partitions.len().max(1) as u64;
+                    self.partition = i32::try_from(self.number / 2 % count).ok();
+                }
                 let missing = self.leader().is_none();
-                let pause = if missing { env.rng.range(50_000, 300_000) } else { 1 };
-                Ok(Action::Sleep(pause))
+                Ok(Action::Sleep(if missing { env.rng.range(50_000, 300_000) } else { 1 }))
             }
         }
     }
 
-    fn partition(&self) -> i32 {
-        let count = self.leaders.as_ref().map_or(1, |leaders| leaders.partitions.len().max(1));
-        i32::try_from(self.number % count as u64).unwrap_or(0)
+    fn leader(&self) -> Option<BrokerId> {
+        *self.leaders.as_ref()?.partitions.get(&self.partition?)?
     }
 
-    fn leader(&self) -> Option<chronik_core::ids::BrokerId> {
-        *self.leaders.as_ref()?.partitions.get(&self.partition())?
+    fn group(&self) -> PartitionId {
+        let topic = self.leaders.as_ref().map_or(Uuid::nil(), |leaders| leaders.topic);
+        let partition = self.partition.and_then(|partition| u32::try_from(partition).ok());
+        PartitionId::new(topic, partition.unwrap_or(0))
     }
 
     fn ask(&mut self, env: &mut Env<'_>) -> Action {
-        if self.idempotent() && self.id.is_none() {
+        if self.idempotent && self.id.is_none() {
             let body = InitProducerIdRequest::default()
                 .with_transactional_id(None)
                 .with_producer_id((-1).into())
                 .with_producer_epoch(-1)
                 .with_transaction_timeout_ms(60_000);
-            let to = env.any_broker();
-            return Action::Ask {
-                to,
-                version: 4,
-                body: Box::new(RequestBody::InitProducerId(body)),
-            };
+            let (to, body) = (env.any_broker(), Box::new(RequestBody::InitProducerId(body)));
+            return Action::Ask { to, version: 4, body };
         }
         let Some(to) = self.leader() else {
             return ask::metadata(env.any_broker(), &self.topic);
         };
-        if self.batch.is_empty() {
-            for _ in 0..env.rng.range(1, 6) {
-                self.batch.push((self.number, self.made));
-                self.made += 1;
-            }
+        let next = self.under_way.len();
+        if next == self.batches.len() {
+            self.make(env);
         }
-        let topic = self.leaders.as_ref().map_or(Uuid::nil(), |leaders| leaders.topic);
-        let (topic, version) = if self.by_id {
-            (TopicRef::Id(topic), 13)
-        } else {
-            (TopicRef::Name(StrBytes::from_string(self.topic.clone())), 11)
+        let Some(Batch { sequence, serials }) = self.batches.get(next) else { return Action::Wait };
+        let name = self.id.map(|(id, epoch)| (id, epoch, *sequence));
+        let records = batch(serials, name, env.wall_ms);
+        self.under_way.push_back((*sequence, env.now));
+        let target = Target {
+            to,
+            name: &self.topic,
+            id: self.by_id.then(|| self.group().topic),
+            partition: self.partition.unwrap_or(0),
         };
-        let partition =
-            ProducePartition { index: self.partition(), records: Some(self.build(env.wall_ms)) };
-        let body = RequestBody::Produce(ProduceRequest {
-            transactional_id: None,
-            acks: -1,
-            timeout_ms: 4_000,
-            topics: vec![ProduceTopic { topic, partitions: vec![partition] }],
-        });
-        Action::Ask { to, version, body: Box::new(body) }
+        if self.under_way.len() > 1 {
+            env.coverage.count("batches behind others");
+        }
+        let acks = if self.promises == Some(PromiseKind::Leader) { 1 } else { -1 };
+        produce(&target, acks, records)
     }
 
-    fn build(&self, wall_ms: i64) -> bytes::Bytes {
-        let mut builder = BatchBuilder::new(wall_ms);
-        if let Some((id, epoch)) = self.id {
-            builder = builder.producer(id, epoch, self.sequence);
-        }
-        for (producer, number) in &self.batch {
-            let mut value = [0x5a_u8; 64];
-            let name = (u128::from(*producer) << 64 | u128::from(*number)).to_be_bytes();
-            value[..16].copy_from_slice(&name);
-            builder = builder.record(Some(KEY), Some(&value));
-        }
-        builder.build()
+    fn make(&mut self, env: &mut Env<'_>) {
+        let count = env.rng.range(1, 6);
+        let serials = (self.made..self.made + count).map(|number| (self.number, number)).collect();
+        self.batches.push_back(Batch { sequence: self.sequence, serials });
+        self.made += count;
+        self.sequence = self.sequence.wrapping_add(i32::try_from(count).unwrap_or(0));
+        self.burst = self.burst.saturating_sub(1);
     }
 
     fn produced(
@@ -156,34 +203,74 @@ impl Producer {
         error: Option<KafkaError>,
         base: i64,
     ) -> Result<Action, Violation> {
-        let Some(error) = error else {
-            let topic = self.leaders.as_ref().map_or(Uuid::nil(), |leaders| leaders.topic);
-            let partition = u32::try_from(self.partition()).unwrap_or(0);
-            env.checks.acked(PartitionId::new(topic, partition), base, &self.batch)?;
-            env.coverage.count("acks");
-            let records = i32::try_from(self.batch.len()).unwrap_or(0);
-            self.sequence = self.sequence.wrapping_add(records);
-            self.batch.clear();
-            self.acked = env.now;
-            return Ok(Action::Sleep(env.rng.skewed(1_000, 300_000)));
-        };
-        self.last = Some(format!("{error:?}"));
-        if !error.retriable() {
-            return Err(Violation {
-                invariant: "errors are retriable",
-                what: format!("producer {} was told {error:?}", self.number),
-            });
+        let Some((sequence, _)) = self.under_way.pop_front() else { return Ok(Action::Wait) };
+        let at = self.batches.iter().position(|batch| batch.sequence == sequence);
+        match error {
+            None => {
+                let batch = at.and_then(|at| self.batches.remove(at));
+                self.acknowledged(env, base, &batch.map(|b| b.serials).unwrap_or_default())?;
+            }
+            Some(error) => {
+                self.last = Some(format!("{error:?}"));
+                // What an earlier batch that failed was to be followed by.
+                let follows = at.is_some_and(|at| at > 0);
+                let expected = error == KafkaError::OutOfOrderSequenceNumber && follows;
+                if !error.retriable() && !expected {
+                    return Err(Violation {
+                        invariant: "errors are retriable",
+                        what: format!("producer {} was told {error:?}", self.number),
+                    });
+                }
+                self.failed = true;
+            }
         }
-        Ok(self.retry(env))
+        if !self.under_way.is_empty() {
+            return Ok(if self.has_room() { self.ask(env) } else { Action::Wait });
+        }
+        if self.failed {
+            return Ok(self.retry(env));
+        }
+        self.burst = if self.window > 1 { env.rng.range(1, 8) } else { 1 };
+        Ok(Action::Sleep(env.rng.skewed(1_000, 300_000)))
+    }
+
+    fn acknowledged(
+        &mut self,
+        env: &mut Env<'_>,
+        base: Offset,
+        serials: &[Serial],
+    ) -> Result<(), Violation> {
+        self.acked = env.now;
+        match self.promises {
+            None => {
+                env.coverage.count("acks");
+                env.checks.acked(self.group(), base, serials)
+            }
+            Some(PromiseKind::Leader) => {
+                env.coverage.count("acks of the leader alone");
+                Ok(())
+            }
+            Some(PromiseKind::Received) => {
+                env.coverage.count("acks before the sync");
+                Ok(())
+            }
+        }
     }
 
     fn retry(&mut self, env: &mut Env<'_>) -> Action {
         env.coverage.count("retries");
         self.leaders = None;
-        if !self.idempotent() {
+        self.failed = false;
+        if !self.idempotent {
             // Nobody knows; whether these records are there stays open.
-            self.batch.clear();
+            self.batches.clear();
+            self.burst = 1;
         }
         Action::Sleep(env.rng.range(20_000, 300_000))
     }
+}
+
+/// What became of the only batch of a request.
+pub(super) fn produced(answer: &ProduceResponse) -> Option<&ProducedPartition> {
+    answer.topics.first()?.partitions.first()
 }

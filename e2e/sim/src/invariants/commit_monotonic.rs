@@ -1,4 +1,5 @@
-//! While a process runs, what it holds to be committed only grows, and lies within its log.
+//! While a process runs, what it holds to be committed only grows, and lies within its log; what is
+//! in segments is never more than that.
 
 use chronik_core::core::observe::ReplicaView;
 
@@ -16,6 +17,11 @@ pub(super) fn check(view: &ReplicaView<'_>, before: Option<&Seen>) -> Result<(),
             view.id, view.peer, view.last, view.committed, view.applied
         );
         return Violation::new("commit within log", what);
+    }
+    if view.flushed > view.committed {
+        let (id, peer, flushed) = (view.id, view.peer, view.flushed);
+        let what = format!("{id} {peer}: {flushed} is in a segment, committed {}", view.committed);
+        return Violation::new("segments hold committed entries", what);
     }
     Ok(())
 }

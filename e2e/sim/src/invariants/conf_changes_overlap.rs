@@ -17,6 +17,18 @@ const NAME: &str = "quorums overlap";
 pub(super) struct Confs(BTreeMap<PartitionId, BTreeMap<Index, ConfState>>);
 
 impl Confs {
+    /// The newest membership of each group.
+    pub(super) fn newest(&self) -> impl Iterator<Item = (PartitionId, &ConfState)> {
+        self.0.iter().filter_map(|(id, confs)| Some((*id, confs.values().next_back()?)))
+    }
+
+    /// The membership before this one, if this one has not been seen before.
+    pub(super) fn before(&self, view: &ReplicaView<'_>) -> Option<ConfState> {
+        let confs = self.0.get(&view.id)?;
+        let before = confs.range(..view.conf_index).next_back();
+        before.filter(|_| !confs.contains_key(&view.conf_index)).map(|(_, conf)| conf.clone())
+    }
+
     pub(super) fn check(
         &mut self,
         view: &ReplicaView<'_>,

@@ -19,17 +19,15 @@ pub(super) fn check(
         (term < view.term).then_some((index, term))
     });
     let Some((index, term)) = newest else { return Ok(()) };
-    if index < view.first || core.term_at(view.id, index) == Some(term) {
+    let here = core.term_at(view.id, index);
+    let unreadable = here.is_none() && truth.damaged.contains(&view.peer.broker());
+    if index < view.first || here == Some(term) || unreadable {
         return Ok(());
     }
     let what = format!(
         "{} leads {} in term {}; entry {index} of term {term} is committed, and its log ends at {} \
          and has term {:?} there",
-        view.peer,
-        view.id,
-        view.term,
-        view.last,
-        core.term_at(view.id, index)
+        view.peer, view.id, view.term, view.last, here
     );
     Violation::new("leader completeness", what)
 }

@@ -3,12 +3,12 @@
 
 use chronik_core::core::Core;
 use chronik_core::core::observe::ReplicaView;
-use chronik_core::ids::Index;
-use chronik_core::log::entry::Body;
+use chronik_core::ids::{Index, PartitionId};
+use chronik_core::log::entry::{Body, Entry};
 use chronik_core::log::mem_disk::MemDisk;
 
 use super::truth::Truth;
-use super::{Violation, offsets_dense};
+use super::{Violation, early_acks, log_starts, offsets_dense, topics_apart};
 use crate::coverage::Coverage;
 
 const NAME: &str = "log matching";
@@ -47,6 +47,14 @@ pub(super) fn check(
         };
         let entry = match entry {
             Ok(entry) => entry,
+            // Somebody else will say what it was; this replica is to be found out.
+            Err(_) if truth.damaged.contains(&view.peer.broker()) => {
+                if known.is_none() {
+                    truth.group(view.id).extend(index, None);
+                    fresh.push(index);
+                }
+                continue;
+            }
             Err(error) => {
                 return Violation::new(
                     NAME,
@@ -79,12 +87,20 @@ pub(super) fn check(
                 if known.is_none() {
                     coverage.count("entries committed");
                     fresh.push(index);
-                    offsets_dense::append(truth, view.id, &entry)?;
+                    append(truth, view.id, &entry)?;
                 }
             }
         }
     }
     Ok(fresh)
+}
+
+/// An entry was committed that nobody had committed before.
+fn append(truth: &mut Truth, id: PartitionId, entry: &Entry) -> Result<(), Violation> {
+    offsets_dense::append(truth, id, entry)?;
+    early_acks::append(truth, id, entry)?;
+    topics_apart::append(truth, id, entry)?;
+    log_starts::append(truth, id, entry)
 }
 
 /// A checksum good enough to tell entries apart.

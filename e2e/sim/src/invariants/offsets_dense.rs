@@ -1,5 +1,5 @@
-//! Offsets of committed records are 0, 1, 2, ... without a hole, and an idempotent producer's record
-//! is there once.
+//! Offsets of committed records are 0, 1, 2, ... without a hole; a record is there once, and those of
+//! an idempotent producer in their order.
 
 use chronik_core::ids::PartitionId;
 use chronik_core::log::entry::{Body, Entry};
@@ -7,7 +7,7 @@ use chronik_core::wire::records;
 
 use super::Violation;
 use super::truth::{Serial, Truth};
-use crate::client::{is_idempotent, serial_of};
+use crate::client::{repeats, serial_of};
 
 const NAME: &str = "offsets dense";
 
@@ -53,13 +53,13 @@ pub(super) fn append(truth: &mut Truth, id: PartitionId, entry: &Entry) -> Resul
         let Some(serial) = serial else { continue };
         let places = group.places.entry(serial).or_default();
         places.push(offset);
-        if places.len() > 1 && is_idempotent(serial.0) {
+        if places.len() > 1 {
             let what = format!("{id} has record {serial:?} at {places:?}");
             return Violation::new("no duplicates", what);
         }
         let (producer, number) = serial;
         let newer = group.places.range((producer, number + 1)..(producer + 1, 0)).next();
-        if let (Some((newer, at)), true) = (newer, is_idempotent(producer)) {
+        if let (Some((newer, at)), true) = (newer, repeats(producer)) {
             let what =
                 format!("{id} has record {serial:?} at {offset}, behind {newer:?} at {at:?}");
             return Violation::new("no reordering", what);

@@ -22,13 +22,15 @@ pub(super) struct Synced {
 
 /// A log: committed up to `floor`, and the terms of what follows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Extent {
-    floor: Index,
-    tail: BTreeMap<Index, Term>,
+pub(super) struct Extent {
+    pub(super) floor: Index,
+    pub(super) tail: BTreeMap<Index, Term>,
+    /// All of it was written when its sync began; not on a full disk.
+    pub(super) sure: bool,
 }
 
 impl Extent {
-    fn last(&self) -> Index {
+    pub(super) fn last(&self) -> Index {
         self.tail.keys().next_back().copied().unwrap_or(self.floor)
     }
 }
@@ -45,15 +47,18 @@ impl Synced {
         let tail = (floor + 1..=view.last)
             .filter_map(|index| Some((index, core.term_at(view.id, index)?)))
             .collect();
+        let sure = !core.has_unwritten();
         let extents = self.pending.entry((node, ticket)).or_default();
-        extents.insert((view.id, view.peer), Extent { floor, tail });
+        extents.insert((view.id, view.peer), Extent { floor, tail, sure });
     }
 
     /// What came back from disk and is not in service yet is synced with all the rest.
     pub(super) fn begin_dormant(&mut self, node: BrokerId, ticket: Ticket, core: &Core<MemDisk>) {
         let extents = self.pending.entry((node, ticket)).or_default();
-        for (id, peer, floor, after) in core.dormant_logs() {
-            extents.insert((id, peer), Extent { floor, tail: after.into_iter().collect() });
+        let sure = !core.has_unwritten();
+        for view in core.dormant_views() {
+            let tail = view.after.into_iter().collect();
+            extents.insert((view.id, view.peer), Extent { floor: view.committed, tail, sure });
         }
     }
 
@@ -69,6 +74,11 @@ impl Synced {
     pub(super) fn has(&self, key: &ReplicaKey, index: Index) -> bool {
         // Birth needs no disk: it is written in the command that places the replica.
         index <= self.on_disk.get(key).map_or(1, Extent::last)
+    }
+
+    /// What a replica has on disk, if its disk was ever synced.
+    pub(super) fn extent(&self, key: &ReplicaKey) -> Option<&Extent> {
+        self.on_disk.get(key)
     }
 
     /// What a replica has on disk, for people.

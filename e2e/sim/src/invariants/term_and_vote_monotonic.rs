@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chronik_core::core::input::Ticket;
-use chronik_core::core::observe::ReplicaView;
+use chronik_core::core::observe::{DormantView, ReplicaView};
 use chronik_core::ids::{BrokerId, PartitionId, PeerId};
 use raft::eraftpb::{Message, MessageType};
 
@@ -23,6 +23,17 @@ impl Promises {
     pub(super) fn begin(&mut self, node: BrokerId, ticket: Ticket, view: &ReplicaView<'_>) {
         let promises = self.pending.entry((node, ticket)).or_default();
         promises.insert((view.id, view.peer), (view.term, view.vote));
+    }
+
+    /// What came back from disk and is not in service yet is synced with all the rest.
+    pub(super) fn begin_dormant(&mut self, node: BrokerId, ticket: Ticket, view: &DormantView) {
+        let promises = self.pending.entry((node, ticket)).or_default();
+        promises.insert((view.id, view.peer), (view.term, view.vote));
+    }
+
+    /// The term that a replica has on disk, if its disk was ever synced.
+    pub(super) fn term(&self, key: &ReplicaKey) -> Option<u64> {
+        self.on_disk.get(key).map(|(term, _)| *term)
     }
 
     pub(super) fn end(&mut self, node: BrokerId, ticket: Ticket) {

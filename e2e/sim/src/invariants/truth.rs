@@ -1,9 +1,13 @@
 //! What the cluster has promised: for each group, every entry that any replica ever held to be
 //! committed, and where each record lies. It only ever grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chronik_core::ids::{Index, Offset, PartitionId, Term};
+use chronik_core::ids::{BrokerId, Index, Offset, PartitionId, Term};
+
+use super::early_acks::Early;
+use super::log_starts::Starts;
+use super::topics_apart::Homes;
 
 /// The name of one record: its producer and its number there.
 pub(crate) type Serial = (u64, u64);
@@ -12,6 +16,11 @@ pub(crate) type Serial = (u64, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     groups: BTreeMap<PartitionId, Group>,
+    pub(super) homes: Homes,
+    /// When some broker last lost what it had written and not synced.
+    pub(super) power_lost: Option<u64>,
+    /// Brokers whose disks have bits that flipped: what they read may be damaged.
+    pub(super) damaged: BTreeSet<BrokerId>,
 }
 
 /// One group.
@@ -21,6 +30,10 @@ pub(super) struct Group {
     entries: BTreeMap<Index, Option<(Term, u32)>>,
     /// The last entries are ones that nobody could be asked about.
     pub(super) has_hole: bool,
+    /// There was such an entry.
+    pub(super) had_hole: bool,
+    pub(super) early: Early,
+    pub(super) starts: Starts,
     /// The record at each offset; none for one that is not a client's of this world.
     pub(super) records: Vec<Option<Serial>>,
     /// Where each record lies.
@@ -58,6 +71,7 @@ impl Group {
 
     pub(super) fn extend(&mut self, index: Index, entry: Option<(Term, u32)>) {
         self.has_hole |= entry.is_none();
+        self.had_hole |= entry.is_none();
         self.entries.insert(index, entry);
     }
 }

@@ -229,6 +229,7 @@ impl World {
             }
         }
         self.formed |= seen.nodes.values().any(|n| n.cluster_id.is_some());
+        self.rebalanced_at = seen.still_rebalanced_at();
         seen
     }
 

@@ -42,6 +42,18 @@ fn internal_topics_follow_the_number_of_brokers() {
 }
 
 #[test]
+fn a_broker_that_comes_again_carries_its_share_again() {
+    let mut world = formed(3, VolumePolicy::Retain);
+    assert!(add_topic(&mut world, "orders", 4, 3));
+    for brokers in [4, 3, 4, 3, 4] {
+        converge(&mut world, &desired(brokers, VolumePolicy::Retain));
+        let members = world.cluster.as_ref().unwrap().brokers.values();
+        let counts: Vec<u32> = members.map(|member| member.replicas).collect();
+        assert_eq!(counts, vec![12 / brokers; brokers as usize]);
+    }
+}
+
+#[test]
 fn three_to_five_to_three_moves_replicas_on_and_off() {
     let mut world = formed(3, VolumePolicy::Retain);
     assert!(add_topic(&mut world, "orders", 10, 3));

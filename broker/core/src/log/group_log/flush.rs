@@ -17,13 +17,15 @@ use crate::log::segment::Segment;
 use crate::log::terms::Terms;
 use crate::log::wal::{SyncJob, Wal};
 use crate::log::{Limits, LogError};
+use crate::mutant::{self, Mutant};
 
 impl<D: Disk> GroupLog<D> {
     pub(super) fn flush_if_due(&mut self) -> Result<(), LogError> {
         if self.flushable < self.limits.flush_bytes {
             return Ok(());
         }
-        match self.flush(self.applied) {
+        let all = mutant::is(Mutant::FlushUncommitted);
+        match self.flush(if all { self.last() } else { self.applied }) {
             // The entries stay in memory and in the write-ahead log; a later flush takes them.
             Err(LogError::Disk(DiskError::Full { .. })) => Ok(()),
             other => other,
@@ -71,14 +73,20 @@ impl<D: Disk> GroupLog<D> {
         let mut files = Vec::new();
         let GroupLog { segments, disk, id, peer, .. } = self;
         let place = super::Place { disk: &*disk, id: *id, peer: *peer };
+        let mut written = Ok(());
         for segment in segments {
-            segment.write_state(&place, inline_max)?;
+            written = segment.write_state(&place, inline_max);
+            if written.is_err() {
+                break;
+            }
             files.extend(segment.take_dirty());
         }
-        if !files.is_empty() {
+        if !files.is_empty() && !mutant::is(Mutant::CheckpointSkipsSegments) {
             job.files.extend(files);
             job.dirs.push(place.dir());
         }
+        // Only now: what the segments before it have given up as dirty is still to be synced.
+        written?;
         for Item { row, bytes } in &self.tail {
             wal.push(Record::Entry { id: self.id, row: *row, bytes: bytes.clone() });
         }
@@ -115,7 +123,9 @@ impl<D: Disk> GroupLog<D> {
 
     fn put_image(&self, w: &mut Writer) {
         w.uuid(self.id.topic).u32(self.id.partition).u64(self.peer.0);
-        w.u64(self.hard.term).u64(self.hard.vote).u64(self.hard.commit);
+        let forgets = mutant::is(Mutant::CheckpointForgetsVote);
+        let vote = if forgets { 0 } else { self.hard.vote };
+        w.u64(self.hard.term).u64(vote).u64(self.hard.commit);
         put_conf(w, &self.conf);
         w.u64(self.conf_index).i64(self.start).u64(self.flushed);
         // Those of the tail come back with its entries.
@@ -168,6 +178,9 @@ impl<D: Disk> GroupLog<D> {
         let index = row.index;
         let last = self.last();
         if index <= self.flushed || index <= last && self.terms.term(index) == row.term {
+            return Ok(());
+        }
+        if index <= last && mutant::is(Mutant::ReplayKeepsReplaced) {
             return Ok(());
         }
         if index > last + 1 {

@@ -7,6 +7,7 @@ use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 use super::GroupLog;
 use crate::log::disk::Disk;
 use crate::log::image::Image;
+use crate::mutant::{self, Mutant};
 
 impl<D: Disk> Storage for GroupLog<D> {
     fn initial_state(&self) -> raft::Result<RaftState> {
@@ -82,7 +83,7 @@ impl<D: Disk> Storage for GroupLog<D> {
                 return Err(unavailable);
             }
         };
-        let image = Image {
+        let mut image = Image {
             index,
             term: self.terms.term(index),
             start: self.start.max(first.base_offset),
@@ -91,6 +92,12 @@ impl<D: Disk> Storage for GroupLog<D> {
             conf_index: self.conf_index,
             state,
         };
+        if mutant::is(Mutant::SnapshotForgetsConfIndex) {
+            image.conf_index = index;
+        }
+        if mutant::is(Mutant::SnapshotForgetsLearners) {
+            image.conf.learners.clear();
+        }
         Ok(image.to_raft())
     }
 }

@@ -1,0 +1,199 @@
+//! The simulator proves itself: each mistake that can be put into the core or the plan is put in,
+//! and has to be noticed. Rows say which invariant did, and in which seed.
+//!
+//! The mistakes are compiled in with the feature `mutants`; [`COMPILED`] tells whether they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{Options, STEPS_MAX, Violation, World};
+
+/// Seeds that caught a mistake once, tried before any other.
+const KEPT: &str = include_str!("../mutants.txt");
+
+/// Whether mistakes are compiled in.
+pub const COMPILED: bool = chronik_core::mutant::COMPILED;
+
+/// A mistake in the broker, in the plan, or the same one in both.
+#[derive(Debug, Clone, Copy)]
+pub struct Mistake {
+    /// Its name.
+    pub name: &'static str,
+    /// The rule that it breaks.
+    pub rule: &'static str,
+    core: Option<chronik_core::mutant::Mutant>,
+    plan: Option<chronik_plan::mutant::Mutant>,
+}
+
+impl Mistake {
+    /// All of them.
+    #[must_use]
+    pub fn all() -> Vec<Mistake> {
+        let core = chronik_core::mutant::Mutant::ALL.iter().map(|mutant| Mistake {
+            name: mutant.name(),
+            rule: mutant.rule(),
+            core: Some(*mutant),
+            plan: None,
+        });
+        let mut all: Vec<Mistake> = core.collect();
+        for mutant in chronik_plan::mutant::Mutant::ALL {
+            match all.iter_mut().find(|known| known.name == mutant.name()) {
+                Some(known) => known.plan = Some(*mutant),
+                None => all.push(Mistake {
+                    name: mutant.name(),
+                    rule: mutant.rule(),
+                    core: None,
+                    plan: Some(*mutant),
+                }),
+            }
+        }
+        all
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Mistake> {
+        Mistake::all().into_iter().find(|mistake| mistake.name == name)
+    }
+
+    /// Puts it into all runs of this thread.
+    pub fn put_in(self) {
+        chronik_core::mutant::put_in(self.core);
+        chronik_plan::mutant::put_in(self.plan);
+    }
+
+    /// The seeds that caught it before.
+    fn kept(self) -> impl Iterator<Item = u64> {
+        let lines = KEPT.lines().filter_map(|line| line.split('#').next()?.trim().split_once(' '));
+        lines.filter(move |(name, _)| *name == self.name).filter_map(|(_, s)| s.trim().parse().ok())
+    }
+
+    /// Runs seeds until one breaks something, `fresh` new ones at most. If `deep`, looks what else
+    /// would have noticed it.
+    fn hunt(self, fresh: u64, deep: bool) -> Row {
+        let began = Instant::now();
+        let mut tried = BTreeSet::new();
+        let mut caught = None;
+        for seed in self.kept().chain(crate::kept_seeds()).chain(1..=fresh) {
+            if !tried.insert(seed) {
+                continue;
+            }
+            self.put_in();
+            let broken = run(seed, &[]);
+            take_out();
+            if let Some(violation) = broken {
+                caught = Some((seed, violation));
+                break;
+            }
+        }
+        let backstops = match &caught {
+            Some((seed, violation)) if deep => self.backstops(*seed, violation.invariant),
+            Some(_) | None => Vec::new(),
+        };
+        Row { mistake: self, caught, backstops, seeds: tried.len(), took: began.elapsed() }
+    }
+
+    /// Which other invariants notice it in this run, one after the other, when those before them are
+    /// not looked at. The run ends whole, or does not end, once there is none left.
+    fn backstops(self, seed: u64, first: &'static str) -> Vec<&'static str> {
+        let mut noticed = vec![first];
+        self.put_in();
+        // A run that does not become whole has nothing more to show.
+        while noticed.last() != Some(&"liveness")
+            && let Some(violation) = run(seed, &noticed)
+        {
+            if noticed.contains(&violation.invariant) {
+                break;
+            }
+            noticed.push(violation.invariant);
+        }
+        take_out();
+        noticed.split_off(1)
+    }
+}
+
+fn take_out() {
+    chronik_core::mutant::put_in(None);
+    chronik_plan::mutant::put_in(None);
+}
+
+fn run(seed: u64, without: &[&'static str]) -> Option<Violation> {
+    World::new(Options::swarm(seed), false).without(without).run(STEPS_MAX).broken
+}
+
+/// What became of one mistake.
+#[derive(Debug)]
+pub struct Row {
+    /// The mistake.
+    pub mistake: Mistake,
+    /// The seed that caught it, and how.
+    pub caught: Option<(u64, Violation)>,
+    /// What else would have noticed it there.
+    pub backstops: Vec<&'static str>,
+    /// How many seeds were run.
+    pub seeds: usize,
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (by, seed) = match &self.caught {
+            Some((seed, violation)) => (violation.invariant, seed.to_string()),
+            None => ("NOT CAUGHT", "-".to_owned()),
+        };
+        let seconds = self.took.as_secs_f64();
+        let (name, seeds) = (self.mistake.name, self.seeds);
+        write!(f, "{name:<29} {by:<45} {seed:>6} {seeds:>5} {seconds:>6.1}")?;
+        if !self.backstops.is_empty() {
+            write!(f, "  then {}", self.backstops.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
+/// The head of the table.
+#[must_use]
+pub fn head() -> String {
+    format!("{:<29} {:<45} {:>6} {:>5} {:>6}", "mistake", "caught by", "seed", "runs", "s")
+}
+
+/// Hunts all of `mistakes`, on as many threads as there are cores, and shows each row when it is
+/// there. A seed that catches a mistake has to end whole without it, or it proves nothing: those that
+/// do not come second.
+pub fn hunt(
+    mistakes: &[Mistake],
+    fresh: u64,
+    deep: bool,
+    show: impl Fn(&Row) + Sync,
+) -> (Vec<Row>, Vec<u64>) {
+    let next = AtomicUsize::new(0);
+    let sound: Mutex<BTreeMap<u64, bool>> = Mutex::default();
+    let work = || {
+        let mut rows = Vec::new();
+        while let Some(mistake) = mistakes.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let row = mistake.hunt(fresh, deep);
+            if let Some((seed, _)) = row.caught {
+                let known = sound.lock().is_ok_and(|sound| sound.contains_key(&seed));
+                if !known {
+                    let whole = run(seed, &[]).is_none();
+                    let _ = sound.lock().map(|mut sound| sound.insert(seed, whole));
+                }
+            }
+            show(&row);
+            rows.push(row);
+        }
+        rows
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let rows = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+    });
+    let sound = sound.into_inner().unwrap_or_default();
+    (rows, sound.into_iter().filter(|(_, whole)| !whole).map(|(seed, _)| seed).collect())
+}
