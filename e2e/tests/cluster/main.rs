@@ -11,6 +11,7 @@ mod compat;
 mod disk;
 mod groups;
 mod life;
+mod metrics;
 mod operator;
 mod scenario;
 mod size;
