@@ -6,13 +6,15 @@
 //!   kubectl    everything else, as a user does it
 //!   release    the chart, installed and upgraded with helm
 //!   cluster    one `ChronikCluster` and its brokers
-//!   world      all of these together, and the load
+//!   client     a producer and a checking consumer, here and in a pod
+//!   world      all of these together
 //!   scenarios  what is done to them, one file a subject
 //!   runner     which scenarios run, what they found, what was kept when one failed
 //! ```
 //!
 //! It runs where pods can be reached (`e2e/provider exec`), and knows no kind of cluster by name.
 
+pub mod client;
 pub mod cluster;
 pub mod kubectl;
 pub mod provider;

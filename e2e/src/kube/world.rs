@@ -2,21 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::config::ClientConfig;
+use anyhow::{Context, Result};
 
+use crate::kube::client::{self, RATE};
 use crate::kube::cluster::{KubeCluster, STALL};
 use crate::kube::kubectl::Kubectl;
 use crate::kube::provider::Provider;
 use crate::kube::release::{self, Release};
-use crate::wait::{self, Look};
-use crate::workload::{Plan, Summary, Workload};
+use crate::workload::{Summary, Workload};
 use crate::workspace;
 
-/// Records a second.
-pub const RATE: u32 = 500;
-const PARTITIONS: i32 = 6;
 /// The step in which the first cluster was made.
 pub const MADE: &str = "from the manifest to Ready";
 /// Where clusters of these tests live.
@@ -46,6 +41,8 @@ pub struct World {
     pub kubectl: Kubectl,
     /// The cluster `demo` of examples/three-brokers.yaml.
     pub cluster: KubeCluster,
+    /// The image with the client that runs in a pod.
+    pub client_image: String,
     /// Whether figures are judged too, not only that nothing is lost.
     pub is_strict: bool,
     /// What was done so far.
@@ -56,13 +53,14 @@ pub struct World {
 
 impl World {
     /// Nothing is installed yet.
-    pub fn new(operator: &str, broker: &str, is_strict: bool) -> Result<World> {
+    pub fn new(operator: &str, broker: &str, client: &str, is_strict: bool) -> Result<World> {
         let kubectl = Kubectl::new(NAMESPACE);
         Ok(World {
             provider: Provider::open()?,
             release: Release::new(operator, broker)?,
             cluster: KubeCluster::new(&kubectl, "demo"),
             kubectl,
+            client_image: client.to_owned(),
             is_strict,
             steps: Vec::new(),
             scenario: "",
@@ -111,17 +109,7 @@ impl World {
     /// A topic of its own with a producer and a checking consumer on it.
     pub fn load(&self, cluster: &KubeCluster, replicas: i32) -> Result<Workload> {
         let topic = format!("{}-{}", self.scenario, std::process::id());
-        let bootstrap = cluster.bootstrap()?;
-        create_topic(&bootstrap, &topic, replicas)?;
-        let load = Workload::start(Plan {
-            bootstrap,
-            topic,
-            partitions: PARTITIONS,
-            rate: RATE,
-            value_bytes: 200,
-        })?;
-        load.wait_for_more(RATE as usize, STALL)?;
-        Ok(load)
+        client::start(&cluster.bootstrap()?, &topic, replicas)
     }
 
     /// Ends the load, and fails if any promise was broken.
@@ -132,26 +120,4 @@ impl World {
         self.steps.push(Step { scenario: self.scenario, name, took: Duration::ZERO, pause });
         Ok(summary)
     }
-}
-
-fn create_topic(bootstrap: &str, topic: &str, replicas: i32) -> Result<()> {
-    let admin: AdminClient<_> =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create().context("no client")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let timeout = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
-    wait::until("the topic", STALL, || {
-        let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(replicas));
-        let answers = match runtime.block_on(admin.create_topics(&[new], &timeout)) {
-            Ok(answers) => answers,
-            Err(error) => return wait::at(error),
-        };
-        match answers.into_iter().next() {
-            // A first try may have done it although its answer was lost.
-            Some(Ok(_) | Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists))) => {
-                Ok(Look::Done(()))
-            }
-            Some(Err((_, code))) => wait::at(code),
-            None => bail!("no answer for topic {topic}"),
-        }
-    })
 }

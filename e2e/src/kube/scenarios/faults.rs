@@ -3,8 +3,9 @@
 use anyhow::{Context, Result};
 
 use super::{Scenario, ensure};
+use crate::kube::client::RATE;
 use crate::kube::cluster::{Pod, STALL};
-use crate::kube::world::{NAMESPACE, RATE, World};
+use crate::kube::world::{NAMESPACE, World};
 use crate::wait::{self, Look};
 
 pub(super) const KILL_PROCESS: Scenario = Scenario {

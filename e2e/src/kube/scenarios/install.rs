@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use serde_json::json;
 
 use super::{Scenario, ensure};
 use crate::kube::cluster::STALL;
 use crate::kube::kubectl::text;
-use crate::kube::world::{MADE, RATE, World};
+use crate::kube::world::{MADE, NAMESPACE, World};
+use crate::wait::{self, Look};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -28,8 +30,8 @@ fn install(world: &mut World) -> Result<()> {
         )?;
     }
     let load = world.load(&world.cluster, 3)?;
-    load.wait_for_more(RATE as usize * 4, STALL)?;
     world.judge(load)?;
+    world.step("a client in a pod, by the bootstrap service", None, client_in_a_pod)?;
     let claims = world.cluster.claims()?;
     ensure(claims.len() == 3, format!("a volume for each of three brokers, not {claims:?}"))?;
     let name = world.cluster.name();
@@ -42,4 +44,46 @@ fn install(world: &mut World) -> Result<()> {
     ensure(bootstrap.contains(':'), format!("status.bootstrap is {bootstrap:?}"))?;
     let shown = world.kubectl.run(&["get", "chronikclusters"])?;
     ensure(shown.contains("Ready"), format!("kubectl get shows:\n{shown}"))
+}
+
+fn client_in_a_pod(world: &mut World) -> Result<()> {
+    let (name, kubectl) = ("client", &world.kubectl);
+    kubectl.run(&["delete", "pod", name, "--ignore-not-found"])?;
+    let bootstrap = format!("{}-bootstrap.{NAMESPACE}.svc:9092", world.cluster.name());
+    let topic = format!("pod-{}", std::process::id());
+    kubectl.apply(&client_pod(name, &world.client_image, &[&bootstrap, &topic]))?;
+    wait::until("the client's end", STALL, || {
+        let pod = kubectl.get(&["pod", name])?;
+        match text(&pod, "/status/phase") {
+            "Succeeded" => Ok(Look::Done(())),
+            "Failed" => bail!("{}", kubectl.run(&["logs", name])?),
+            phase => wait::at(phase),
+        }
+    })
+}
+
+/// A pod as the restricted Pod Security Standard wants it.
+fn client_pod(name: &str, image: &str, arguments: &[&str]) -> String {
+    let arguments = [&["client"], arguments].concat();
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": false,
+            "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": name,
+                "image": image,
+                "args": arguments,
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "readOnlyRootFilesystem": true,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }],
+        },
+    });
+    pod.to_string()
 }

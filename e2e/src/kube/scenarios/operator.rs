@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Scenario, ensure};
+use crate::kube::client::RATE;
 use crate::kube::cluster::STALL;
 use crate::kube::kubectl::text;
-use crate::kube::world::{RATE, World};
+use crate::kube::world::World;
 
 pub(super) const REPLACED: Scenario = Scenario {
     name: "operator-replaced",

@@ -4,8 +4,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Scenario, ensure};
+use crate::kube::client::RATE;
 use crate::kube::cluster::{Pod, STALL, condition, summary};
-use crate::kube::world::{RATE, World};
+use crate::kube::world::World;
 use crate::wait::{self, Look};
 
 pub(super) const CONFIG: Scenario = Scenario {
