@@ -39,16 +39,14 @@ up: build-tools
 	$(call stage,build,cargo build --locked -p chronik-broker -p chronik-operator --bins)
 	@exec $(TARGET)/debug/chronik-operator run --platform local $(MANIFEST)
 
+# Always the whole workspace: a part of it would be built again with other features.
 test: test-tools
 	$(call stage,format,cargo fmt --all --check)
-	$(call stage,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings)
-	$(call stage,build,cargo test --workspace --locked --no-run)
-	$(call stage,tests of the crates,cargo test --workspace --locked --exclude chronik-e2e)
-	$(call stage,tidy and harness,cargo test -p chronik-e2e --locked --lib --test tidy --test seed)
-ifneq ($(wildcard e2e/sim/src/main.rs),)
-	$(call stage,simulator,cargo run --quiet -p chronik-sim --locked -- --runs $(RUNS))
-endif
-	$(call stage,clusters of processes,cargo test -p chronik-e2e --locked --test cluster -- --test-threads 1 --nocapture)
+	$(call stage,clippy,cargo clippy --workspace --all-targets --test cluster --locked -- -D warnings)
+	$(call stage,build,cargo test --workspace --locked --no-run && cargo test --workspace --locked --no-run --test cluster)
+	$(call stage,tests of the crates,cargo test --workspace --locked)
+	$(call stage,simulator,$(TARGET)/debug/chronik-sim --runs $(RUNS))
+	$(call stage,clusters of processes,cargo test --workspace --locked --test cluster -- --test-threads 1 --nocapture)
 
 bench: test-tools
 	$(call stage,build,cargo build --release --locked -p chronik-broker -p chronik-operator -p chronik-e2e --bins)

@@ -6,7 +6,7 @@ use chronik_core::core::input::{Hello, Input};
 use chronik_core::core::inspect::{Counters, Inspection as CoreInspection};
 use chronik_core::core::output::Output;
 use chronik_core::core::{Config as CoreConfig, Core, Limits};
-use chronik_core::ids::{Micros, Now, Uuid};
+use chronik_core::ids::{BrokerId, Micros, Now, Uuid};
 
 use crate::config::Config;
 use crate::node::engine::{Engine, Inspection};
@@ -71,6 +71,10 @@ impl Engine for Core<OsDisk> {
         Core::serves_clients(self)
     }
 
+    fn registered(&self, broker: BrokerId) -> Option<Uuid> {
+        Core::registered(self, broker)
+    }
+
     fn hello(&self) -> Hello {
         Core::hello(self)
     }
@@ -86,6 +90,7 @@ fn shown(seen: CoreInspection) -> Inspection {
         counters,
         roles,
         offline,
+        damaged,
         coordinators,
         produces_parked,
         fetches_parked,
@@ -103,6 +108,7 @@ fn shown(seen: CoreInspection) -> Inspection {
         batches_refused,
         bad_frames,
         checkpoints,
+        scrubbed_bytes,
         free_bytes,
     } = counters;
     Inspection {
@@ -111,6 +117,7 @@ fn shown(seen: CoreInspection) -> Inspection {
         roles: roles.into_iter().collect(),
         gauges: vec![
             ("offline_replicas", "Replicas taken offline by damage or a broken invariant", offline),
+            ("damaged_replicas", "Replicas in service whose files are damaged", damaged),
             ("coordinators", "Groups of __consumer_offsets led here", coordinators),
             ("waiting_produces", "Produce requests that wait for their commit", produces_parked),
             ("waiting_fetches", "Fetch requests that wait for records", fetches_parked),
@@ -127,6 +134,7 @@ fn shown(seen: CoreInspection) -> Inspection {
             ("refused_batches", "Record batches refused", batches_refused),
             ("peer_bad_frames", "Frames of peers that did not decode", bad_frames),
             ("checkpoints", "Checkpoints of the write-ahead log", checkpoints),
+            ("scrubbed_bytes", "Bytes of segments read to look for damage", scrubbed_bytes),
         ],
     }
 }

@@ -15,6 +15,7 @@
 
 pub mod boot;
 pub mod config;
+pub mod descriptors;
 pub mod run;
 pub mod shutdown;
 

@@ -40,6 +40,7 @@ pub struct Metrics {
     pub connections: Gauge,
     pub connections_accepted: Counter,
     pub connections_refused: Counter,
+    pub connections_slow: Counter,
     pub received_bytes: Counter,
     pub sent_bytes: Counter,
     pub malformed_frames: Counter,
@@ -49,6 +50,7 @@ pub struct Metrics {
     pub peer_received_frames: Counter,
     pub peer_received_bytes: Counter,
     pub peer_malformed: Counter,
+    pub peer_refused: Counter,
     pub peer_overflows: Counter,
     pub batch_inputs: Histogram,
     pub batch_seconds: Histogram,
@@ -65,6 +67,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             connections_accepted: Counter::default(),
             connections_refused: Counter::default(),
+            connections_slow: Counter::default(),
             received_bytes: Counter::default(),
             sent_bytes: Counter::default(),
             malformed_frames: Counter::default(),
@@ -74,6 +77,7 @@ impl Default for Metrics {
             peer_received_frames: Counter::default(),
             peer_received_bytes: Counter::default(),
             peer_malformed: Counter::default(),
+            peer_refused: Counter::default(),
             peer_overflows: Counter::default(),
             batch_inputs: Histogram::new(exponential_buckets(1.0, 4.0, 7)),
             batch_seconds: seconds(),
@@ -153,6 +157,12 @@ impl Metrics {
             "Client connections closed at once because too many are open",
             &self.connections_refused,
         );
+        add(
+            r,
+            "connections_slow",
+            "Client connections closed because they left too many bytes of answers waiting",
+            &self.connections_slow,
+        );
         add(r, "requests", "Kafka requests", &self.requests);
         add(
             r,
@@ -175,6 +185,12 @@ impl Metrics {
         add(r, "peer_received_frames", "Frames from peers", &self.peer_received_frames);
         add(r, "peer_received_bytes", "Bytes from peers", &self.peer_received_bytes);
         add(r, "peer_malformed", "Streams of peers without a sound hello", &self.peer_malformed);
+        add(
+            r,
+            "peer_refused",
+            "Streams refused because another process speaks for their broker",
+            &self.peer_refused,
+        );
         add(
             r,
             "peer_overflows",

@@ -11,9 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use chronik_core::admin::{AdminError, AdminResponse};
-use chronik_core::core::input::{Input, Ticket};
+use chronik_core::core::input::{Hello, Input, Ticket};
 use chronik_core::core::output::SyncClass;
 use chronik_core::ids::{Micros, Now};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,7 +21,6 @@ use tokio::time::{Instant, Sleep};
 use crate::metrics::Metrics;
 use crate::net::listener::Clients;
 use crate::peer::client::Links;
-use crate::peer::hello;
 use crate::storage::os_disk::OsDisk;
 use crate::storage::syncer::{Done, Syncer};
 use engine::Engine;
@@ -77,7 +75,7 @@ pub struct Node<E> {
     clients: Rc<Clients>,
     metrics: Arc<Metrics>,
     links: Links,
-    hello: watch::Sender<Bytes>,
+    hello: watch::Sender<Hello>,
     wal_syncer: Syncer,
     background_syncer: Syncer,
     syncs: BTreeMap<(bool, Ticket), Instant>,
@@ -93,7 +91,7 @@ impl<E: Engine> Node<E> {
     /// Puts a core into its surroundings and starts the threads that sync.
     pub fn new(engine: E, around: Surroundings) -> std::io::Result<Node<E>> {
         let Surroundings { disk, clock, handle, events, clients, metrics } = around;
-        let (hello, hello_seen) = watch::channel(hello::encode(&engine.hello()));
+        let (hello, hello_seen) = watch::channel(engine.hello());
         let start = |class| {
             let (done, failed) = (handle.clone(), handle.clone());
             Syncer::start(
@@ -137,6 +135,7 @@ impl<E: Engine> Node<E> {
 
     /// Lets syncs and answers that are on their way arrive.
     pub async fn finish(mut self) {
+        self.clients.dismiss();
         let until = Instant::now() + FINISH_MAX;
         let mut batch = Vec::new();
         let mut sleep = Box::pin(tokio::time::sleep_until(self.last_tick));
@@ -201,7 +200,7 @@ impl<E: Engine> Node<E> {
             return;
         }
         self.last_tick = begin;
-        let hello = hello::encode(&self.engine.hello());
+        let hello = self.engine.hello();
         self.hello.send_if_modified(|said| {
             let changed = *said != hello;
             *said = hello;
@@ -245,6 +244,9 @@ impl<E: Engine> Node<E> {
             }
             Event::Inspect(reply) => {
                 let _ = reply.send(self.engine.inspect());
+            }
+            Event::Registered { broker, reply } => {
+                let _ = reply.send(self.engine.registered(broker));
             }
             Event::Stop if self.drain_until.is_some() => self.ending = Some(Ending::Clean),
             Event::Stop => {

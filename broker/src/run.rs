@@ -16,8 +16,9 @@ use tonic::transport::Server;
 
 use crate::admin::service::AdminService;
 use crate::config::Config;
+use crate::descriptors::{self, Shares};
 use crate::metrics::Metrics;
-use crate::net::listener::Clients;
+use crate::net::listener::{Clients, Limits};
 use crate::node::engine::Engine;
 use crate::node::handle::{Event, Handle};
 use crate::node::{Clock, Ending, Node, Surroundings};
@@ -95,7 +96,8 @@ async fn serve<E: Engine>(
     };
 
     let clock = Clock::start();
-    let disk = OsDisk::new(&data.shard());
+    let shares = descriptors::take();
+    let disk = OsDisk::new(&data.shard(), shares.files);
     let identity = Identity {
         directory: data.id(),
         kafka_address: config.kafka.advertised_or(kafka_address),
@@ -105,7 +107,8 @@ async fn serve<E: Engine>(
 
     let metrics = Arc::new(Metrics::default());
     let (handle, events) = Handle::new();
-    let clients = Clients::new(handle.clone(), Arc::clone(&metrics), config.clients.clone());
+    let limits = within(shares, &config.clients);
+    let clients = Clients::new(handle.clone(), Arc::clone(&metrics), limits);
     let around = Surroundings {
         disk,
         clock,
@@ -134,6 +137,20 @@ async fn serve<E: Engine>(
         Ending::Fatal(_) => {}
     }
     Ok(ending)
+}
+
+/// What clients may do, given the descriptors that there are for them.
+fn within(shares: Shares, limits: &Limits) -> Limits {
+    let (wanted, most) = (limits.connections_max, shares.connections);
+    if wanted > most {
+        tracing::warn!(
+            wanted,
+            most,
+            "fewer client connections are taken than --connections-max says: raise this process's \
+             limit on open files"
+        );
+    }
+    Limits { connections_max: wanted.min(most), ..limits.clone() }
 }
 
 /// Takes the address, and refuses connections until there is someone to serve them.

@@ -1,7 +1,9 @@
 //! Logs: tracing to stderr as text or JSON; raft's own words, which are many, at debug level.
 
+use std::cell::Cell;
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use slog::{Drain, KV, Level, OwnedKVList, Record, Serializer};
 use tracing_subscriber::EnvFilter;
@@ -29,6 +31,30 @@ pub fn start(format: LogFormat) {
         LogFormat::Text => subscriber.with_target(false).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };
+}
+
+/// One log line a second for something that strangers can cause.
+#[derive(Debug, Default)]
+pub struct LogLimit {
+    last: Cell<Option<Instant>>,
+    suppressed: Cell<u64>,
+}
+
+impl LogLimit {
+    /// Whether to write a line now, and how many were suppressed since the last.
+    pub fn admit(&self) -> Option<u64> {
+        let now = Instant::now();
+        match self.last.get() {
+            Some(last) if now.duration_since(last) < Duration::from_secs(1) => {
+                self.suppressed.set(self.suppressed.get() + 1);
+                None
+            }
+            Some(_) | None => {
+                self.last.set(Some(now));
+                Some(self.suppressed.replace(0))
+            }
+        }
+    }
 }
 
 /// The logger for raft.

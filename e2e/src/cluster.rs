@@ -225,15 +225,32 @@ pub fn meta_voters(brokers: u32) -> usize {
     if most % 2 == 1 { most } else { most.saturating_sub(1) }
 }
 
+/// Before the id of the process that uses them.
+const BINARIES: &str = "chronik-e2e-bin-";
+
 /// The binaries that tests use, built once a process.
 pub fn dev_binaries() -> Result<PathBuf> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     if let Some(dir) = BUILT.get() {
         return Ok(dir.clone());
     }
-    let dir = TempDir::with_prefix("chronik-e2e-bin-")?.keep();
+    let dir = std::env::temp_dir().join(format!("{BINARIES}{}", std::process::id()));
+    remove_binaries_of_the_dead()?;
     workspace::build_binaries(Profile::Dev, &dir)?;
     Ok(BUILT.get_or_init(|| dir).clone())
+}
+
+/// A test process cannot remove its own at its end: nothing runs after the last test.
+fn remove_binaries_of_the_dead() -> Result<()> {
+    for entry in std::fs::read_dir(std::env::temp_dir())? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let owner = name.as_deref().and_then(|name| name.strip_prefix(BINARIES));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            std::fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// What matters of a broker's description while waiting.

@@ -1,6 +1,6 @@
 //! Apache Kafka's jars: its clients, its tools, and the broker that we are measured against.
 //!
-//! They come from Maven Central with `mvn`, once, and lie in `target/kafka`.
+//! They come from Maven Central with `mvn`, once, and lie in `target/kafka` and its like.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,6 +11,10 @@ use crate::workspace;
 
 /// The version that Chronik's protocol table follows.
 pub const KAFKA_VERSION: &str = "4.1.1";
+
+/// The first tools with `--warmup-records` (KIP-1052): without it the 99th percentile of a run of
+/// a minute is the start of the tool's own virtual machine.
+const WARM_TOOLS_VERSION: &str = "4.2.1";
 
 const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -31,21 +35,29 @@ pub struct Jars {
 impl Jars {
     /// Fetches them if they are not there yet.
     pub fn fetch() -> Result<Jars> {
-        let dir = workspace::target().join("kafka");
-        let jars = Jars { dir };
-        let marker = jars.dir.join(format!("complete-{KAFKA_VERSION}"));
+        Jars::fetch_version("kafka", KAFKA_VERSION)
+    }
+
+    /// Tools whose producer can leave its first records out of what it measures.
+    pub fn fetch_warm_tools() -> Result<Jars> {
+        Jars::fetch_version("kafka-warm-tools", WARM_TOOLS_VERSION)
+    }
+
+    fn fetch_version(name: &str, version: &str) -> Result<Jars> {
+        let jars = Jars { dir: workspace::target().join(name) };
+        let marker = jars.dir.join(format!("complete-{version}"));
         if marker.exists() {
             return Ok(jars);
         }
         std::fs::create_dir_all(&jars.dir)?;
-        std::fs::write(jars.dir.join("pom.xml"), POM.replace("VERSION", KAFKA_VERSION))?;
+        std::fs::write(jars.dir.join("pom.xml"), POM.replace("VERSION", version))?;
         let output = Command::new("mvn")
             .args(["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib"])
             .current_dir(&jars.dir)
             .output()
             .context("cannot run mvn; install it with: apt-get install -y maven")?;
         if !output.status.success() {
-            bail!("mvn could not fetch Kafka {KAFKA_VERSION}:\n{}", text(&output));
+            bail!("mvn could not fetch Kafka {version}:\n{}", text(&output));
         }
         std::fs::write(marker, "")?;
         Ok(jars)

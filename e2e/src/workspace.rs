@@ -32,12 +32,16 @@ pub enum Profile {
 /// from under a running test.
 pub fn build_binaries(profile: Profile, dir: &Path) -> Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root()).args(["build", "--quiet", "--locked"]);
-    command.args(["-p", "chronik-broker", "-p", "chronik-operator", "--bins"]);
+    command.current_dir(root());
     let sub = match profile {
-        Profile::Dev => "debug",
+        // With the features of the whole workspace's tests, which are built already.
+        Profile::Dev => {
+            command.args(["test", "--quiet", "--locked", "--workspace", "--no-run"]);
+            "debug"
+        }
         Profile::Release => {
-            command.arg("--release");
+            command.args(["build", "--quiet", "--locked", "--release"]);
+            command.args(["-p", "chronik-broker", "-p", "chronik-operator", "--bins"]);
             "release"
         }
     };

@@ -16,6 +16,7 @@ mod configs;
 mod coordinators;
 mod describe;
 pub mod inspect;
+mod log_limit;
 mod log_starts;
 pub mod observe;
 mod orders;
@@ -27,6 +28,7 @@ mod relaxed;
 mod replica;
 mod reports;
 mod round;
+mod scrub;
 mod sessions;
 mod shutdown;
 mod stalled;
@@ -49,7 +51,7 @@ use round::Syncs;
 
 use crate::codec::CodecError;
 use crate::handlers;
-use crate::ids::{BrokerId, Index, Micros, Now, PartitionId};
+use crate::ids::{BrokerId, Index, Micros, Now, PartitionId, Uuid};
 use crate::log::disk::Disk;
 use crate::log::group_log::GroupLog;
 use crate::log::recover::OpenError as LogOpenError;
@@ -73,6 +75,9 @@ pub struct Core<D: Disk> {
     /// Logs found at the start that the image has not named yet.
     dormant: BTreeMap<PartitionId, GroupLog<D>>,
     offline: BTreeMap<PartitionId, Offline<D>>,
+    /// Replicas in service that wait to be replaced.
+    damaged: BTreeMap<PartitionId, scrub::Damaged>,
+    scrub: scrub::Scrub,
     dirty: BTreeSet<PartitionId>,
     /// Groups of relaxed topics with entries in this round.
     relaxed: BTreeSet<PartitionId>,
@@ -161,6 +166,8 @@ impl<D: Disk> Core<D> {
             replicas: BTreeMap::new(),
             dormant: found.groups,
             offline: offline.collect(),
+            damaged: BTreeMap::new(),
+            scrub: scrub::Scrub::default(),
             dirty: BTreeSet::new(),
             relaxed: BTreeSet::new(),
             syncs: Syncs::default(),
@@ -188,12 +195,17 @@ impl<D: Disk> Core<D> {
         };
         core.remember_node();
         core.wake_meta();
-        if let Some(damaged) = core.offline.get(&PartitionId::META) {
-            return Err(OpenError::Meta { reason: damaged.reason.clone() });
-        }
+        core.check_meta()?;
         core.show_peers();
         core.flush(now);
+        // What it had committed is applied by now.
+        core.check_meta()?;
         Ok((core, found.notes))
+    }
+
+    fn check_meta(&self) -> Result<(), OpenError> {
+        let damaged = self.offline.get(&PartitionId::META);
+        damaged.map_or(Ok(()), |damaged| Err(OpenError::Meta { reason: damaged.reason.clone() }))
     }
 
     /// Takes one input. What follows from it is done by [`Core::flush`].
@@ -206,7 +218,7 @@ impl<D: Disk> Core<D> {
             Input::Disconnected(conn) => self.forget_connection(conn),
             Input::PeerConnected(hello) => self.peer_connected(hello),
             Input::PeerGone { from } => self.peers.gone(from),
-            Input::PeerReachable { to, reachable } => self.peer_reachable(to, reachable),
+            Input::PeerReachable { to, stream } => self.peer_reachable(to, stream),
             Input::PeerFrame { from, frame } => self.peer_frame(from, frame),
             Input::Step { topic, partition, message, token } => {
                 let result = self.step_call(&topic, partition, &message);
@@ -230,7 +242,7 @@ impl<D: Disk> Core<D> {
         Some(self.parked.next_deadline().map_or(tick, |parked| parked.min(tick)))
     }
 
-    /// What to say when dialling a peer.
+    /// What to say when dialling a peer. Whoever dials numbers the stream.
     pub fn hello(&self) -> Hello {
         Hello {
             broker: self.config.broker,
@@ -238,7 +250,13 @@ impl<D: Disk> Core<D> {
             boot: self.node.boot,
             cluster_id: self.cluster_id().map(str::to_owned),
             peer_address: self.config.peer_address.clone(),
+            stream: 0,
         }
+    }
+
+    /// The directory that the cluster, as far as this node's image goes, knows a broker by.
+    pub fn registered(&self, broker: BrokerId) -> Option<Uuid> {
+        self.meta.broker(broker).map(|broker| broker.registration.directory)
     }
 
     /// The cluster that this node belongs to.
@@ -290,9 +308,11 @@ impl<D: Disk> Core<D> {
         self.tick_coordinators();
         self.tick_node();
         self.tick_proposals();
+        self.tick_log_starts();
         self.tick_sessions();
         self.report();
         self.tick_retention();
+        self.tick_scrub();
         self.tick_stalled();
         self.tick_balance();
         self.tick_shutdown();

@@ -11,6 +11,7 @@
 
 pub mod applied;
 mod apply;
+pub mod askers;
 pub mod brokers;
 pub mod command;
 mod conf_change;
@@ -24,6 +25,7 @@ pub mod state;
 pub mod topics;
 
 pub use applied::{Applied, Outcome, Refusal};
+pub use askers::Proposal;
 pub use brokers::Broker;
 pub use command::{Command, ConfReport, ConfigResource, GroupReport, Registration};
 pub use configs::{ClusterConfig, TopicConfig};

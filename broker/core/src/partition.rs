@@ -47,8 +47,12 @@ pub(crate) fn batch_info(header: &BatchHeader, wall_ms: i64) -> BatchInfo {
 }
 
 /// A command of a group that keeps no records of users, as a batch of one record.
-pub(crate) fn internal_batch(wall_ms: i64, command: &Bytes) -> (BatchInfo, Bytes) {
-    let batch = BatchBuilder::new(wall_ms).record(None, Some(command)).build();
+pub(crate) fn internal_batch(
+    wall_ms: i64,
+    key: Option<&[u8]>,
+    command: &Bytes,
+) -> (BatchInfo, Bytes) {
+    let batch = BatchBuilder::new(wall_ms).record(key, Some(command)).build();
     let header = BatchHeader::parse(&batch).expect("a batch that was just built has a header");
     (batch_info(&header, wall_ms), batch)
 }

@@ -21,9 +21,14 @@
 pub mod envelope;
 pub mod group;
 mod heartbeat;
+mod leadership;
 pub mod membership;
 pub mod outbox;
 pub mod ready;
+mod synced_conf;
 mod timeouts;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use timeouts::ELECTION_TICK_MAX;

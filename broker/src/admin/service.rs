@@ -1,6 +1,7 @@
 //! The admin service: each call is one [`AdminRequest`]; what an answer means is the core's.
 
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse};
+use chronik_core::ids::BrokerId;
 use tonic::{Request, Response, Status};
 
 use super::convert;
@@ -31,6 +32,16 @@ impl AdminService {
     async fn ask(&self, request: AdminRequest) -> Result<AdminResponse, Status> {
         let answer = self.node.admin(request).await;
         answer.map_err(|e: Stopped| Status::unavailable(e.to_string()))?.map_err(|e| status(&e))
+    }
+
+    /// An order that names nothing but a broker.
+    async fn order_about(
+        &self,
+        request: Request<BrokerRequest>,
+        order: fn(BrokerId) -> AdminRequest,
+    ) -> Result<Response<Done>, Status> {
+        let BrokerRequest { broker } = request.into_inner();
+        self.order(order(convert::broker_id(broker)?)).await
     }
 
     async fn order(&self, request: AdminRequest) -> Result<Response<Done>, Status> {
@@ -85,18 +96,15 @@ impl Admin for AdminService {
     }
 
     async fn cordon(&self, request: Request<BrokerRequest>) -> Result<Response<Done>, Status> {
-        let broker = convert::broker_id(request.into_inner().broker)?;
-        self.order(AdminRequest::Cordon(broker)).await
+        self.order_about(request, AdminRequest::Cordon).await
     }
 
     async fn uncordon(&self, request: Request<BrokerRequest>) -> Result<Response<Done>, Status> {
-        let broker = convert::broker_id(request.into_inner().broker)?;
-        self.order(AdminRequest::Uncordon(broker)).await
+        self.order_about(request, AdminRequest::Uncordon).await
     }
 
     async fn drain(&self, request: Request<BrokerRequest>) -> Result<Response<Done>, Status> {
-        let broker = convert::broker_id(request.into_inner().broker)?;
-        self.order(AdminRequest::Drain(broker)).await
+        self.order_about(request, AdminRequest::Drain).await
     }
 
     async fn rebalance(
@@ -148,7 +156,6 @@ fn mismatched() -> Status {
 
 #[cfg(test)]
 mod tests {
-    use chronik_core::ids::BrokerId;
     use tonic::Code;
 
     use super::*;

@@ -60,7 +60,7 @@ pub fn resolve(args: Args) -> Result<Config, ConfigError> {
                 args.connections_max_idle_ms,
                 1_000..=7 * 24 * 3_600_000,
             )?),
-            room: net::outbox::Room::default(),
+            ..net::listener::Limits::default()
         },
         storage: StorageLimits {
             segment_bytes: bounded("--segment-bytes", args.segment_bytes, 64 << 10..=1 << 40)?,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use chronik_core::core::input::{ConnId, Input, Token};
-use chronik_core::log::disk::FileId;
+use chronik_core::log::disk::{DiskError, FileId};
 use chronik_core::wire::frame::{self, Frame};
 use chronik_core::wire::{DecodeError, EncodeError, Part, Response, decode_request};
 use tokio::io::Interest;
@@ -38,6 +38,7 @@ pub(super) async fn serve(
         end = reader.run() => end,
         end = write_answers(clients, socket, outbox) => end,
         () = until_idle(outbox, clients.limits.idle) => Ok("it was idle"),
+        () = outbox.is_given_up() => Ok("its answers had to make room"),
     };
     match reason {
         Ok(reason) => tracing::debug!(connection = id.0, reason, "client connection ended"),
@@ -71,6 +72,10 @@ impl Reader<'_> {
         let mut buf = BytesMut::new();
         loop {
             self.outbox.has_room().await;
+            if self.clients.are_dismissed() {
+                // A consumer that is answered asks again at once, and would never be done.
+                return std::future::pending().await;
+            }
             match frame::split(&mut buf, self.clients.limits.request_bytes_max) {
                 Ok(Frame::Whole(frame)) => {
                     if !self.take(frame) {
@@ -128,7 +133,7 @@ impl Reader<'_> {
                     "refused a version"
                 );
                 let seq = self.outbox.admit(api.name(), bytes);
-                self.outbox.answer(seq, self.clients.encode(*response, |_| None));
+                self.outbox.answer(seq, self.clients.encode(*response, no_file));
                 true
             }
             Err(
@@ -236,20 +241,27 @@ fn forget(pieces: &mut VecDeque<Piece>, mut written: usize) {
 /// A response as pieces; `files` finds open files.
 pub(super) fn encode(
     response: Response,
-    files: impl Fn(FileId) -> Option<Arc<std::fs::File>>,
+    files: impl Fn(FileId) -> Result<Arc<std::fs::File>, DiskError>,
 ) -> Result<Vec<Piece>, Unsendable> {
     let mut pieces = Vec::new();
     for part in chronik_core::wire::encode_response(response)? {
         pieces.push(match part {
             Part::Memory(bytes) => Piece::Memory(bytes),
-            Part::File { file, pos, len } => Piece::File {
-                file: files(file).ok_or(Unsendable::FileClosed(file.0))?,
-                pos,
-                len: len as usize,
-            },
+            Part::File { file, pos, len } => {
+                Piece::File { file: files(file)?, pos, len: len as usize }
+            }
         });
     }
     Ok(pieces)
+}
+
+/// What the shell answers by itself has no files in it.
+fn no_file(file: FileId) -> Result<Arc<std::fs::File>, DiskError> {
+    Err(DiskError::Io {
+        attempt: "sending",
+        path: format!("file {}", file.0),
+        reason: "the answer is not the core's".into(),
+    })
 }
 
 /// Why an answer cannot be sent.
@@ -258,7 +270,7 @@ pub(super) enum Unsendable {
     /// It does not encode.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// It names a file that is not open.
-    #[error("the answer names file {0}, which is not open")]
-    FileClosed(u64),
+    /// It names a file that cannot be read.
+    #[error(transparent)]
+    File(#[from] DiskError),
 }

@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chronik_core::core::input::{ConnId, Input, Token};
-use chronik_core::log::disk::FileId;
+use chronik_core::log::disk::{DiskError, FileId};
 use chronik_core::wire::Response;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::connection;
+use super::held::Held;
 use super::outbox::{Answer, Outbox, Room};
 use crate::metrics::Metrics;
 use crate::node::handle::{Event, Handle};
+use crate::telemetry::LogLimit;
 
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -32,6 +34,9 @@ pub struct Limits {
     pub idle: Duration,
     /// What may be outstanding on one connection.
     pub room: Room,
+    /// Bytes of answers that wait for clients to take them, of all connections together. Beyond
+    /// that, whoever has taken nothing for the longest time is disconnected.
+    pub answer_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -41,6 +46,7 @@ impl Default for Limits {
             request_bytes_max: 100 << 20,
             idle: Duration::from_secs(600),
             room: Room::default(),
+            answer_bytes_max: 256 << 20,
         }
     }
 }
@@ -53,8 +59,11 @@ pub struct Clients {
     pub(super) limits: Limits,
     pub(super) malformed_log: LogLimit,
     refused_log: LogLimit,
+    slow_log: LogLimit,
+    held: Rc<Held>,
     invited: Cell<bool>,
     invitation: Notify,
+    dismissed: Cell<bool>,
     last_id: Cell<u64>,
     open: RefCell<BTreeMap<ConnId, Rc<Outbox>>>,
 }
@@ -69,8 +78,11 @@ impl Clients {
             limits,
             malformed_log: LogLimit::default(),
             refused_log: LogLimit::default(),
+            slow_log: LogLimit::default(),
+            held: Rc::default(),
             invited: Cell::new(false),
             invitation: Notify::new(),
+            dismissed: Cell::new(false),
             last_id: Cell::new(0),
             open: RefCell::default(),
         })
@@ -81,7 +93,7 @@ impl Clients {
         &self,
         token: Token,
         response: Option<Response>,
-        files: impl Fn(FileId) -> Option<Arc<File>>,
+        files: impl Fn(FileId) -> Result<Arc<File>, DiskError>,
     ) {
         // Looked up first: a client that is gone needs nothing encoded.
         let Some(outbox) = self.outbox(token.conn) else { return };
@@ -90,6 +102,27 @@ impl Clients {
             None => Answer::Nothing,
         };
         outbox.answer(token.seq, answer);
+        while self.held.bytes() > self.limits.answer_bytes_max {
+            self.give_up_slowest();
+        }
+    }
+
+    /// Disconnects whoever has taken nothing of its answers for the longest time.
+    fn give_up_slowest(&self) {
+        let open = self.open.borrow();
+        let waiting =
+            open.iter().filter_map(|(id, outbox)| Some((outbox.waits_since()?, id, outbox)));
+        let slowest = waiting.min_by_key(|(since, id, _)| (*since, **id));
+        let (since, id, outbox) = slowest.expect("whatever is held waits in an open connection");
+        let bytes = outbox.give_up();
+        self.metrics.connections_slow.inc();
+        if let Some(others) = self.slow_log.admit() {
+            tracing::warn!(
+                connection = id.0, bytes, waited = ?since.elapsed(), others_since_last_line = others,
+                "closing a client connection: answers wait for too many slow clients, and this one \
+                 has waited longest"
+            );
+        }
     }
 
     /// Ends a connection instead of answering a request, once earlier answers have left.
@@ -105,11 +138,20 @@ impl Clients {
         self.open.borrow().values().all(|outbox| outbox.is_idle())
     }
 
+    /// From now on no request is taken any more; those that were are still answered.
+    pub fn dismiss(&self) {
+        self.dismissed.set(true);
+    }
+
+    pub(super) fn are_dismissed(&self) -> bool {
+        self.dismissed.get()
+    }
+
     /// The response as an answer; one that cannot be sent ends the connection.
     pub(super) fn encode(
         &self,
         response: Response,
-        files: impl Fn(FileId) -> Option<Arc<File>>,
+        files: impl Fn(FileId) -> Result<Arc<File>, DiskError>,
     ) -> Answer {
         match connection::encode(response, files) {
             Ok(pieces) => Answer::Send(pieces),
@@ -180,7 +222,7 @@ impl Clients {
         }
         let id = ConnId(self.last_id.get() + 1);
         self.last_id.set(id.0);
-        let outbox = Rc::new(Outbox::new(self.limits.room));
+        let outbox = Rc::new(Outbox::new(self.limits.room, Rc::clone(&self.held)));
         self.open.borrow_mut().insert(id, Rc::clone(&outbox));
         self.metrics.connections.inc();
         self.metrics.connections_accepted.inc();
@@ -191,29 +233,5 @@ impl Clients {
             clients.metrics.connections.dec();
             clients.node.input(Input::Disconnected(id));
         });
-    }
-}
-
-/// One log line a second for something that strangers can cause.
-#[derive(Debug, Default)]
-pub struct LogLimit {
-    last: Cell<Option<Instant>>,
-    suppressed: Cell<u64>,
-}
-
-impl LogLimit {
-    /// Whether to write a line now, and how many were suppressed since the last.
-    pub fn admit(&self) -> Option<u64> {
-        let now = Instant::now();
-        match self.last.get() {
-            Some(last) if now.duration_since(last) < Duration::from_secs(1) => {
-                self.suppressed.set(self.suppressed.get() + 1);
-                None
-            }
-            Some(_) | None => {
-                self.last.set(Some(now));
-                Some(self.suppressed.replace(0))
-            }
-        }
     }
 }

@@ -4,11 +4,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fs::File;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+
+use super::held::Held;
 
 /// A piece of an answer. Files are held open by it, however soon the core closes them.
 #[derive(Debug, Clone)]
@@ -89,9 +92,12 @@ pub struct Departure {
 #[derive(Debug)]
 pub struct Outbox {
     room: Room,
+    /// What all connections hold together; `answer_bytes` of each is in it.
+    held: Rc<Held>,
     state: RefCell<State>,
     answered: Notify,
     freed: Notify,
+    given_up: Notify,
     last_used: Cell<Instant>,
 }
 
@@ -102,6 +108,9 @@ struct State {
     open: VecDeque<Open>,
     request_bytes: usize,
     answer_bytes: usize,
+    /// Since when the client has taken nothing of them.
+    waits_since: Option<Instant>,
+    given_up: bool,
 }
 
 #[derive(Debug)]
@@ -115,12 +124,14 @@ struct Open {
 impl Outbox {
     /// Nothing outstanding.
     #[must_use]
-    pub fn new(room: Room) -> Outbox {
+    pub fn new(room: Room, held: Rc<Held>) -> Outbox {
         Outbox {
             room,
+            held,
             state: RefCell::default(),
             answered: Notify::new(),
             freed: Notify::new(),
+            given_up: Notify::new(),
             last_used: Cell::new(Instant::now()),
         }
     }
@@ -142,6 +153,9 @@ impl Outbox {
             Answer::Send(pieces) => pieces.iter().map(Piece::held_bytes).sum(),
             Answer::Nothing | Answer::Close => 0,
         };
+        if state.given_up {
+            return;
+        }
         let Some(at) = seq.checked_sub(state.first).and_then(|at| usize::try_from(at).ok()) else {
             return;
         };
@@ -150,6 +164,10 @@ impl Outbox {
             Some(_) | None => return,
         }
         state.answer_bytes += held;
+        self.held.add(held);
+        if held > 0 {
+            state.waits_since.get_or_insert_with(Instant::now);
+        }
         if at == 0 {
             self.answered.notify_one();
         }
@@ -183,9 +201,39 @@ impl Outbox {
 
     /// These answers have left.
     pub fn sent(&self, departure: &Departure) {
-        self.last_used.set(Instant::now());
-        self.state.borrow_mut().answer_bytes -= departure.held_bytes;
+        let now = Instant::now();
+        self.last_used.set(now);
+        let mut state = self.state.borrow_mut();
+        // One that was given up has given all of its bytes back already.
+        if !state.given_up {
+            state.answer_bytes -= departure.held_bytes;
+            self.held.take(departure.held_bytes);
+            state.waits_since = (state.answer_bytes > 0).then_some(now);
+        }
         self.freed.notify_one();
+    }
+
+    /// Since when answers wait here of which the client has taken none.
+    #[must_use]
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.state.borrow().waits_since
+    }
+
+    /// Gives up what waits here, to make room for others; the connection has to end. How many
+    /// bytes that were.
+    pub fn give_up(&self) -> usize {
+        let mut state = self.state.borrow_mut();
+        state.given_up = true;
+        state.waits_since = None;
+        let bytes = std::mem::take(&mut state.answer_bytes);
+        self.held.take(bytes);
+        self.given_up.notify_one();
+        bytes
+    }
+
+    /// Waits until it is given up.
+    pub async fn is_given_up(&self) {
+        self.given_up.notified().await;
     }
 
     /// Whether every request is answered and every answer has left.
@@ -229,6 +277,12 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.held.take(self.state.get_mut().answer_bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +304,7 @@ mod tests {
 
     #[test]
     fn answers_leave_in_the_order_of_the_requests() {
-        let outbox = Outbox::new(Room::default());
+        let outbox = Outbox::new(Room::default(), Rc::default());
         let seqs: Vec<u64> = (0..5).map(|_| outbox.admit("Produce", 1)).collect();
         assert_eq!(seqs, [0, 1, 2, 3, 4]);
         outbox.answer(2, bytes("c"));
@@ -269,7 +323,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_outstanding_has_limits() {
         let room = Room { requests_max: 2, request_bytes_max: 100, answer_bytes_max: 3 };
-        let outbox = Outbox::new(room);
+        let outbox = Outbox::new(room, Rc::default());
         let full = async |outbox: &Outbox| {
             tokio::select! { biased; () = outbox.has_room() => false, () = std::future::ready(()) => true }
         };
@@ -286,5 +340,33 @@ mod tests {
         outbox.take().unwrap();
         outbox.admit("Fetch", 100);
         assert!(full(&outbox).await, "the open request is large");
+    }
+
+    #[test]
+    fn what_all_connections_hold_is_counted_and_given_back() {
+        let held = Rc::new(Held::default());
+        let of = |answer| {
+            let outbox = Outbox::new(Room::default(), Rc::clone(&held));
+            outbox.admit("Fetch", 1);
+            outbox.answer(0, answer);
+            outbox
+        };
+        let (sent, dropped, given_up) = (of(bytes("abc")), of(bytes("defgh")), of(bytes("ij")));
+        assert_eq!(held.bytes(), 10);
+        assert!(sent.waits_since().is_some());
+        let departure = sent.take().unwrap();
+        assert_eq!(held.bytes(), 10, "it is on its way, and still in memory");
+        sent.sent(&departure);
+        assert_eq!((held.bytes(), sent.waits_since()), (7, None));
+        drop(dropped);
+        assert_eq!(held.bytes(), 2);
+        let departure = given_up.take().unwrap();
+        assert_eq!((given_up.give_up(), held.bytes()), (2, 0));
+        // Whatever happens to it until its connection is gone counts no more.
+        given_up.sent(&departure);
+        given_up.admit("Fetch", 1);
+        given_up.answer(1, bytes("late"));
+        drop(given_up);
+        assert_eq!(held.bytes(), 0);
     }
 }

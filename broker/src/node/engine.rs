@@ -3,7 +3,7 @@
 use chronik_core::admin::NodeState;
 use chronik_core::core::input::{Hello, Input};
 use chronik_core::core::output::Output;
-use chronik_core::ids::{Micros, Now};
+use chronik_core::ids::{BrokerId, Micros, Now, Uuid};
 
 /// A core, or what a test puts in its place.
 pub trait Engine: 'static {
@@ -17,6 +17,8 @@ pub trait Engine: 'static {
     fn next_deadline(&self) -> Option<Micros>;
     /// Whether this node can tell clients about the cluster.
     fn serves_clients(&self) -> bool;
+    /// The directory that the cluster knows a broker by; none if it knows no such broker.
+    fn registered(&self, broker: BrokerId) -> Option<Uuid>;
     /// What to say when dialling a peer.
     fn hello(&self) -> Hello;
     /// Counters and gauges.

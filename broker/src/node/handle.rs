@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse};
 use chronik_core::core::input::Input;
-use chronik_core::ids::BrokerId;
+use chronik_core::ids::{BrokerId, Uuid};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::engine::Inspection;
@@ -47,6 +47,13 @@ pub enum Event {
     },
     /// A look at the node, for metrics and readiness.
     Inspect(oneshot::Sender<Inspection>),
+    /// Which directory the cluster knows a broker by.
+    Registered {
+        /// The broker.
+        broker: BrokerId,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Option<Uuid>>,
+    },
     /// Hand the leaderships over and end; a second one ends at once.
     Stop,
     /// The process cannot go on.
@@ -101,6 +108,13 @@ impl Handle {
     ) -> Result<Result<(), String>, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.send(Event::Step { topic, partition, message, reply });
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// The directory that the cluster knows a broker by, if it knows that broker.
+    pub async fn registered(&self, broker: BrokerId) -> Result<Option<Uuid>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Event::Registered { broker, reply });
         answer.await.map_err(|_| Stopped)
     }
 

@@ -1,8 +1,5 @@
 //! Carries out what the core asks for, in its order.
 
-use std::fs::File;
-use std::sync::Arc;
-
 use chronik_core::core::input::Ticket;
 use chronik_core::core::output::{Output, SyncClass};
 use chronik_core::log::disk::FileId;
@@ -58,9 +55,9 @@ impl<E: Engine> Node<E> {
     }
 
     fn sync(&mut self, ticket: Ticket, class: SyncClass, files: &[FileId], dirs: &[String]) {
-        let mut open: Vec<Arc<File>> = Vec::with_capacity(files.len());
+        let mut open = Vec::with_capacity(files.len());
         for file in files {
-            match self.disk.file(*file) {
+            match self.disk.to_sync(*file) {
                 Some(file) => open.push(file),
                 None => {
                     let reason = format!("a sync names file {}, which is not open", file.0);

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chronik_core::core::input::Input;
+use chronik_core::core::input::{Hello, Input};
 use chronik_core::ids::BrokerId;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -22,7 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use super::codec::RawCodec;
-use super::{FRAME_BYTES_MAX, STREAM_PATH, WINDOW_BYTES};
+use super::{FRAME_BYTES_MAX, STREAM_PATH, WINDOW_BYTES, hello};
 use crate::metrics::Metrics;
 use crate::node::handle::Handle;
 
@@ -40,7 +40,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Links {
     node: Handle,
     metrics: Arc<Metrics>,
-    hello: watch::Receiver<Bytes>,
+    hello: watch::Receiver<Hello>,
+    /// Streams opened so far, to all peers together.
+    opened: Arc<AtomicU64>,
     links: BTreeMap<BrokerId, Link>,
 }
 
@@ -75,8 +77,8 @@ impl Lane {
 impl Links {
     /// No streams yet; `hello` is what each will say first. A changed hello opens them again.
     #[must_use]
-    pub fn new(node: Handle, metrics: Arc<Metrics>, hello: watch::Receiver<Bytes>) -> Links {
-        Links { node, metrics, hello, links: BTreeMap::new() }
+    pub fn new(node: Handle, metrics: Arc<Metrics>, hello: watch::Receiver<Hello>) -> Links {
+        Links { node, metrics, hello, opened: Arc::default(), links: BTreeMap::new() }
     }
 
     /// Keeps a stream open to exactly `peers`.
@@ -88,7 +90,7 @@ impl Links {
             if !keep {
                 link.task.abort();
                 if link.lane.open().take().is_some() {
-                    tell(node, metrics, *to, false);
+                    tell(node, metrics, *to, None);
                 }
             }
             keep
@@ -105,6 +107,7 @@ impl Links {
                 node: self.node.clone(),
                 metrics: Arc::clone(&self.metrics),
                 hello: self.hello.clone(),
+                opened: Arc::clone(&self.opened),
             };
             let task = tokio::spawn(dialler.run());
             self.links.insert(to, Link { address, lane, task });
@@ -147,7 +150,8 @@ struct Dialler {
     lane: Arc<Lane>,
     node: Handle,
     metrics: Arc<Metrics>,
-    hello: watch::Receiver<Bytes>,
+    hello: watch::Receiver<Hello>,
+    opened: Arc<AtomicU64>,
 }
 
 impl Dialler {
@@ -156,12 +160,12 @@ impl Dialler {
         loop {
             let started = Instant::now();
             match self.connect().await {
-                Ok(answers) => {
+                Ok((stream, answers)) => {
                     tracing::info!(peer = %self.to, address = %self.address, "connected to peer");
-                    tell(&self.node, &self.metrics, self.to, true);
+                    tell(&self.node, &self.metrics, self.to, Some(stream));
                     let reason = self.until_end(answers).await;
                     *self.lane.open() = None;
-                    tell(&self.node, &self.metrics, self.to, false);
+                    tell(&self.node, &self.metrics, self.to, None);
                     tracing::info!(peer = %self.to, reason, "stream to peer ended");
                     if self.hello.has_changed().unwrap_or(false) {
                         // Ended by us, to say who we are now.
@@ -171,7 +175,7 @@ impl Dialler {
                 Err(reason) => {
                     *self.lane.open() = None;
                     tracing::debug!(peer = %self.to, address = %self.address, %reason, "peer cannot be reached");
-                    self.node.input(Input::PeerReachable { to: self.to, reachable: false });
+                    self.node.input(Input::PeerReachable { to: self.to, stream: None });
                 }
             }
             // A stream that held for a while starts the waiting times anew.
@@ -183,8 +187,8 @@ impl Dialler {
         }
     }
 
-    /// Dials and opens the stream; the lane is open when it returns.
-    async fn connect(&mut self) -> Result<Streaming<Bytes>, String> {
+    /// Dials and opens the stream; the lane is open when it returns the stream's number.
+    async fn connect(&mut self) -> Result<(u64, Streaming<Bytes>), String> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address))
             .map_err(|e| format!("{} is no address: {e}", self.address))?
             .tcp_nodelay(true)
@@ -197,7 +201,7 @@ impl Dialler {
         let channel = endpoint.connect().await.map_err(|e| chain(&e))?;
         let (frames, rest) = mpsc::unbounded_channel();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let hello = self.hello.borrow_and_update().clone();
+        let (stream, hello) = self.next_hello();
         waiting_bytes.fetch_add(hello.len(), Ordering::Relaxed);
         let _ = frames.send(vec![hello]);
         let outgoing = Outgoing { frames: rest, waiting_bytes: Arc::clone(&waiting_bytes) };
@@ -206,7 +210,15 @@ impl Dialler {
             .map_err(|_| "the peer does not answer".to_owned())?
             .map_err(|status| chain(&status))?;
         *self.lane.open() = Some(Queue { frames, waiting_bytes });
-        Ok(answers)
+        Ok((stream, answers))
+    }
+
+    /// A hello with a number that no other stream of this broker has had, in earlier runs included.
+    fn next_hello(&mut self) -> (u64, Bytes) {
+        let hello = self.hello.borrow_and_update().clone();
+        let opened = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
+        let stream = (hello.boot << 32).wrapping_add(opened);
+        (stream, hello::encode(&Hello { stream, ..hello }))
     }
 
     async fn until_end(&self, mut answers: Streaming<Bytes>) -> String {
@@ -231,9 +243,9 @@ async fn open_stream(channel: Channel, outgoing: Outgoing) -> Result<Streaming<B
     Ok(grpc.streaming(Request::new(outgoing), path, RawCodec).await?.into_inner())
 }
 
-fn tell(node: &Handle, metrics: &Metrics, to: BrokerId, reachable: bool) {
-    metrics.set_peer_connected(to, reachable);
-    node.input(Input::PeerReachable { to, reachable });
+fn tell(node: &Handle, metrics: &Metrics, to: BrokerId, stream: Option<u64>) {
+    metrics.set_peer_connected(to, stream.is_some());
+    node.input(Input::PeerReachable { to, stream });
 }
 
 /// An error with its causes: tonic's own text says only "transport error".

@@ -5,18 +5,18 @@ use chronik_core::codec::{CodecError, Reader, Writer};
 use chronik_core::core::input::Hello;
 use chronik_core::ids::BrokerId;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// `hello` as the first message of a stream.
 #[must_use]
 pub fn encode(hello: &Hello) -> Bytes {
-    let Hello { broker, directory, boot, cluster_id, peer_address } = hello;
+    let Hello { broker, directory, boot, cluster_id, peer_address, stream } = hello;
     let mut w = Writer::new();
     w.u8(VERSION).u32(broker.0).uuid(*directory).u64(*boot);
     w.option(cluster_id.as_ref(), |w, id| {
         w.str(id);
     });
-    w.str(peer_address);
+    w.str(peer_address).u64(*stream);
     w.finish()
 }
 
@@ -24,8 +24,8 @@ pub fn encode(hello: &Hello) -> Bytes {
 pub fn decode(bytes: Bytes) -> Result<Hello, CodecError> {
     let mut r = Reader::new(bytes);
     let version = r.u8("version of the hello")?;
-    if version == 0 {
-        return Err(CodecError::Unknown { what: "version of the hello", value: 0 });
+    if version < VERSION {
+        return Err(CodecError::Unknown { what: "version of the hello", value: version.into() });
     }
     let broker = r.u32("broker id")?;
     if broker > BrokerId::MAX.0 {
@@ -37,6 +37,7 @@ pub fn decode(bytes: Bytes) -> Result<Hello, CodecError> {
         boot: r.u64("boot number")?,
         cluster_id: r.option("cluster id", |r| r.str("cluster id"))?,
         peer_address: r.str("peer address")?,
+        stream: r.u64("stream number")?,
     })
 }
 
@@ -55,16 +56,18 @@ mod tests {
             boot: 7,
             cluster_id: Some("c".into()),
             peer_address: "h:1".into(),
+            stream: 9,
         };
         let bytes = encode(&hello);
         let expected = [
-            &[1, 0, 0, 0, 3][..],
+            &[2, 0, 0, 0, 3][..],
             &[0; 14],
             &[1, 2, 0, 0, 0, 0, 0, 0, 0, 7, 1, 0, 0, 0, 1, b'c', 0, 0, 0, 3, b'h', b':', b'1'],
+            &[0, 0, 0, 0, 0, 0, 0, 9],
         ]
         .concat();
         assert_eq!(bytes, expected);
-        assert_eq!(format!("{:?}", decode(bytes).unwrap()), format!("{hello:?}"));
+        assert_eq!(decode(bytes).unwrap(), hello);
     }
 
     proptest! {
@@ -74,13 +77,14 @@ mod tests {
         }
 
         #[test]
-        fn every_cut_is_an_error(cut in 0usize..46) {
+        fn every_cut_is_an_error(cut in 0usize..56) {
             let hello = Hello {
                 broker: BrokerId(1),
                 directory: Uuid::nil(),
                 boot: 1,
                 cluster_id: Some("abcd".into()),
                 peer_address: "host:1".into(),
+                stream: 1,
             };
             let bytes = encode(&hello);
             prop_assert!(cut < bytes.len());

@@ -1,5 +1,5 @@
 //! Receives the streams that peers open to us, and the unary `Step` calls. Frames of a broker's
-//! older stream are dropped as soon as a newer one has said hello.
+//! older stream are dropped as soon as a newer one has said hello, if it may: see [`super::admission`].
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -10,19 +10,21 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chronik_core::core::input::{Hello, Input};
-use chronik_core::ids::BrokerId;
+use chronik_core::ids::{BrokerId, Uuid};
 use tokio::sync::Semaphore;
 use tokio_stream::Stream;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::admission::{self, Refusal};
 use super::codec::RawCodec;
-use super::{FRAME_BYTES_MAX, STREAM_PATH, hello};
+use super::{FRAME_BYTES_MAX, HELLO_MAX, STREAM_PATH, hello};
 use crate::metrics::Metrics;
 use crate::node::handle::{Event, Handle};
 use crate::proto::peer::peer_server::{Peer, PeerServer};
 use crate::proto::peer::{RaftMessage, StepResponse};
+use crate::telemetry::LogLimit;
 
 /// Frames that wait for the core, of all peers together; counted in units so that a permit fits 32 bits.
 const WAITING_BYTES_MAX: usize = 32 << 20;
@@ -82,7 +84,6 @@ impl Service<http::Request<tonic::body::Body>> for PeerService {
 struct Incoming {
     node: Handle,
     metrics: Arc<Metrics>,
-    /// The number of each broker's newest stream.
     current: Mutex<Streams>,
     room: Arc<Semaphore>,
 }
@@ -90,27 +91,44 @@ struct Incoming {
 #[derive(Debug, Default)]
 struct Streams {
     opened: u64,
-    newest: BTreeMap<BrokerId, u64>,
+    /// Each broker's newest stream.
+    newest: BTreeMap<BrokerId, Newest>,
+    refusal_log: LogLimit,
+}
+
+#[derive(Debug)]
+struct Newest {
+    stream: u64,
+    hello: Hello,
+}
+
+impl Streams {
+    fn is_newest(&self, from: BrokerId, stream: u64) -> bool {
+        self.newest.get(&from).is_some_and(|newest| newest.stream == stream)
+    }
 }
 
 impl Incoming {
     /// Reads one stream to its end.
     async fn receive(self: Arc<Incoming>, mut frames: Streaming<Bytes>) -> Status {
-        let first = match frames.message().await {
-            Ok(Some(first)) => first,
-            Ok(None) => return Status::invalid_argument("the stream ended before its hello"),
-            Err(status) => return status,
-        };
-        let hello = match hello::decode(first) {
-            Ok(hello) => hello,
-            Err(e) => {
+        let hello = match tokio::time::timeout(HELLO_MAX, self.hello(&mut frames)).await {
+            Ok(Ok(hello)) => hello,
+            Ok(Err(status)) => return status,
+            Err(_) => {
                 self.metrics.peer_malformed.inc();
-                return Status::invalid_argument(format!("the stream's hello is malformed: {e}"));
+                let reason = format!("the stream said no hello within {HELLO_MAX:?}");
+                return Status::deadline_exceeded(reason);
             }
         };
         let from = hello.broker;
-        tracing::info!(peer = %from, boot = hello.boot, directory = %hello.directory, "peer connected");
-        let open = OpenStream { incoming: &self, from, stream: self.begin(hello) };
+        let Ok(known) = self.node.registered(from).await else {
+            return Status::unavailable("this broker is stopping");
+        };
+        let stream = match self.begin(known, hello) {
+            Ok(stream) => stream,
+            Err(refusal) => return Status::failed_precondition(refusal.to_string()),
+        };
+        let open = OpenStream { incoming: &self, from, stream };
         loop {
             match frames.message().await {
                 Ok(Some(frame)) => {
@@ -124,14 +142,39 @@ impl Incoming {
         }
     }
 
-    fn begin(&self, hello: Hello) -> u64 {
+    async fn hello(&self, frames: &mut Streaming<Bytes>) -> Result<Hello, Status> {
+        let first = frames.message().await?;
+        let first =
+            first.ok_or_else(|| Status::invalid_argument("the stream ended before its hello"))?;
+        hello::decode(first).map_err(|e| {
+            self.metrics.peer_malformed.inc();
+            Status::invalid_argument(format!("the stream's hello is malformed: {e}"))
+        })
+    }
+
+    /// Makes this stream its broker's newest; its number here. `known` is the directory that the
+    /// cluster has for that broker.
+    fn begin(&self, known: Option<Uuid>, hello: Hello) -> Result<u64, Refusal> {
         let mut streams = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let (peer, boot, directory) = (hello.broker, hello.boot, hello.directory);
+        let connected = streams.newest.get(&peer).map(|newest| &newest.hello);
+        if let Err(refusal) = admission::admit(known, connected, &hello) {
+            self.metrics.peer_refused.inc();
+            if let Some(others) = streams.refusal_log.admit() {
+                tracing::warn!(
+                    %peer, boot, %directory, address = hello.peer_address, reason = %refusal,
+                    others_since_last_line = others, "refusing a peer's stream"
+                );
+            }
+            return Err(refusal);
+        }
+        tracing::info!(%peer, boot, %directory, "peer connected");
         streams.opened += 1;
         let stream = streams.opened;
-        streams.newest.insert(hello.broker, stream);
+        streams.newest.insert(peer, Newest { stream, hello: hello.clone() });
         // Queued under the lock, so that no frame of an older stream can come after it.
         self.node.input(Input::PeerConnected(hello));
-        stream
+        Ok(stream)
     }
 
     /// Hands a frame on; false if a newer stream of the broker has taken over.
@@ -145,7 +188,7 @@ impl Incoming {
             return false;
         };
         let streams = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_newest = streams.newest.get(&from) == Some(&stream);
+        let is_newest = streams.is_newest(from, stream);
         if is_newest {
             self.node.send(Event::Frame { from, frame, permit });
         }
@@ -154,7 +197,7 @@ impl Incoming {
 
     fn end(&self, from: BrokerId, stream: u64) {
         let mut streams = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if streams.newest.get(&from) == Some(&stream) {
+        if streams.is_newest(from, stream) {
             streams.newest.remove(&from);
             tracing::info!(peer = %from, "peer's stream ended");
             self.node.input(Input::PeerGone { from });

@@ -1,7 +1,6 @@
 //! `Disk` on files of the operating system: positioned reads and writes through the page cache.
 //! Syncing is left to [`super::syncer`], which gets the open files from here.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::fs::FileExt;
@@ -12,6 +11,8 @@ use bytes::{Bytes, BytesMut};
 use chronik_core::log::disk::{Disk, DiskError, FileId};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
+
+use super::open_files::{OpenFiles, Opened, Use};
 
 /// What one `pwritev` takes on Linux.
 const WRITE_PARTS_MAX: usize = 1024;
@@ -27,31 +28,38 @@ pub struct OsDisk {
     table: Arc<Mutex<Table>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
-    last_id: u64,
-    open: BTreeMap<FileId, Open>,
+    files: OpenFiles,
     /// Directories in which a directory was made that no sync has covered yet.
     unsynced_dirs: Vec<PathBuf>,
 }
 
-#[derive(Debug, Clone)]
-struct Open {
-    file: Arc<File>,
-    path: Arc<str>,
-}
-
 impl OsDisk {
-    /// The files under `root`, which must exist.
+    /// The files under `root`, which must exist. About `open_max` of them are open at a time.
     #[must_use]
-    pub fn new(root: &Path) -> OsDisk {
-        OsDisk { root: root.into(), table: Arc::default() }
+    pub fn new(root: &Path, open_max: usize) -> OsDisk {
+        let table = Table { files: OpenFiles::new(open_max), unsynced_dirs: Vec::new() };
+        OsDisk { root: root.into(), table: Arc::new(Mutex::new(table)) }
     }
 
     /// The open file behind a handle. It stays readable however soon the handle is closed.
+    pub fn file(&self, file: FileId) -> Result<Arc<File>, DiskError> {
+        self.used("opening", file, Use::Read).map(|opened| opened.file)
+    }
+
+    /// A file that has to be synced, also if its handle is closed before that; none if it is
+    /// closed already.
     #[must_use]
-    pub fn file(&self, file: FileId) -> Option<Arc<File>> {
-        self.table().open.get(&file).map(|open| Arc::clone(&open.file))
+    pub fn to_sync(&self, file: FileId) -> Option<ToSync> {
+        let known = self.table().files.begin_sync(file);
+        known.then(|| ToSync { disk: self.clone(), file })
+    }
+
+    /// How many of its files are open.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        self.table().files.open()
     }
 
     /// Where `path` lies in the file system.
@@ -70,12 +78,15 @@ impl OsDisk {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open_file(&self, attempt: &'static str, file: FileId) -> Result<Open, DiskError> {
-        self.table().open.get(&file).cloned().ok_or_else(|| DiskError::Io {
-            attempt,
-            path: format!("file {}", file.0),
-            reason: "its handle was closed".into(),
-        })
+    fn used(&self, attempt: &'static str, file: FileId, purpose: Use) -> Result<Opened, DiskError> {
+        let found = self.table().files.get(file, purpose, |path| self.open_again(path));
+        let fail = |reason| DiskError::Io { attempt, path: format!("file {}", file.0), reason };
+        found.map_err(|e| fail(e.to_string()))?.ok_or_else(|| fail("its handle was closed".into()))
+    }
+
+    fn open_again(&self, path: &str) -> io::Result<File> {
+        let opened = OpenOptions::new().read(true).write(true).open(self.path(path));
+        opened.map_err(|e| io::Error::new(e.kind(), format!("opening {path} again: {e}")))
     }
 
     /// Makes `dir` and its parents, and remembers which directories changed by that.
@@ -95,6 +106,27 @@ impl OsDisk {
     }
 }
 
+/// A file that has to be synced.
+#[derive(Debug)]
+pub struct ToSync {
+    disk: OsDisk,
+    file: FileId,
+}
+
+impl ToSync {
+    /// Syncs it, and waits for the disk.
+    pub fn sync(&self) -> Result<(), DiskError> {
+        let Opened { file, path } = self.disk.used("syncing", self.file, Use::Sync)?;
+        file.sync_data().map_err(|e| failed("syncing", &path, e))
+    }
+}
+
+impl Drop for ToSync {
+    fn drop(&mut self) {
+        self.disk.table().files.end_sync(self.file);
+    }
+}
+
 impl Disk for OsDisk {
     fn open(&self, path: &str, create: bool) -> Result<FileId, DiskError> {
         let full = self.path(path);
@@ -110,30 +142,26 @@ impl Disk for OsDisk {
             opened => opened,
         }
         .map_err(|e| failed("opening", path, e))?;
-        let mut table = self.table();
-        table.last_id += 1;
-        let id = FileId(table.last_id);
-        table.open.insert(id, Open { file: Arc::new(file), path: path.into() });
-        Ok(id)
+        Ok(self.table().files.insert(path, file))
     }
 
     fn close(&self, file: FileId) {
-        self.table().open.remove(&file);
+        self.table().files.close(file);
     }
 
     fn len(&self, file: FileId) -> Result<u64, DiskError> {
-        let open = self.open_file("measuring", file)?;
+        let open = self.used("measuring", file, Use::Read)?;
         let meta = open.file.metadata().map_err(|e| failed("measuring", &open.path, e))?;
         Ok(meta.len())
     }
 
     fn write_at(&self, file: FileId, pos: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
-        let open = self.open_file("writing", file)?;
+        let open = self.used("writing", file, Use::Write)?;
         write_all(&open.file, pos, parts).map_err(|e| failed("writing", &open.path, e))
     }
 
     fn read_at(&self, file: FileId, pos: u64, len: usize) -> Result<Bytes, DiskError> {
-        let open = self.open_file("reading", file)?;
+        let open = self.used("reading", file, Use::Read)?;
         if len > READ_UNCHECKED_BYTES_MAX {
             let have = self.len(file)?.saturating_sub(pos);
             if (len as u64) > have {
@@ -150,12 +178,12 @@ impl Disk for OsDisk {
     }
 
     fn set_len(&self, file: FileId, len: u64) -> Result<(), DiskError> {
-        let open = self.open_file("resizing", file)?;
+        let open = self.used("resizing", file, Use::Write)?;
         open.file.set_len(len).map_err(|e| failed("resizing", &open.path, e))
     }
 
     fn allocate(&self, file: FileId, len: u64) -> Result<(), DiskError> {
-        let open = self.open_file("reserving space for", file)?;
+        let open = self.used("reserving space for", file, Use::Write)?;
         let fail = |e: io::Error| failed("reserving space for", &open.path, e);
         let have = open.file.metadata().map_err(fail)?.len();
         if len == 0 {
@@ -189,11 +217,20 @@ impl Disk for OsDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
-        fs::rename(self.path(from), self.path(to)).map_err(|e| failed("renaming", from, e))
+        let fail = |e: io::Error| failed("renaming", from, e);
+        let mut table = self.table();
+        table.files.unname(to, |path| self.open_again(path)).map_err(fail)?;
+        fs::rename(self.path(from), self.path(to)).map_err(fail)?;
+        table.files.renamed(from, to);
+        Ok(())
     }
 
     fn remove(&self, path: &str) -> Result<(), DiskError> {
         let full = self.path(path);
+        self.table()
+            .files
+            .unname(path, |path| self.open_again(path))
+            .map_err(|e| failed("removing", path, e))?;
         let removed = match fs::symlink_metadata(&full) {
             Ok(meta) if meta.is_dir() => fs::remove_dir(&full),
             Ok(_) => fs::remove_file(&full),

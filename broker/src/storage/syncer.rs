@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,13 +11,15 @@ use std::time::{Duration, Instant};
 use chronik_core::core::input::Ticket;
 use chronik_core::core::output::SyncClass;
 
+use super::os_disk::ToSync;
+
 /// What one sync covers.
 #[derive(Debug)]
 pub struct Job {
     /// To answer with.
     pub ticket: Ticket,
     /// fdatasync these, in this order.
-    pub files: Vec<Arc<File>>,
+    pub files: Vec<ToSync>,
     /// Then fsync these directories.
     pub dirs: Vec<PathBuf>,
 }
@@ -77,7 +78,7 @@ fn work(class: SyncClass, queue: &Receiver<Job>, done: impl Fn(Done)) -> Result<
     while let Ok(Job { ticket, files, dirs }) = queue.recv() {
         let start = Instant::now();
         for file in &files {
-            file.sync_data().map_err(|e| format!("syncing a file of the {class:?} class: {e}"))?;
+            file.sync().map_err(|e| format!("the {class:?} class: {e}"))?;
         }
         for dir in &dirs {
             sync_dir(dir).map_err(|e| format!("syncing directory {}: {e}", dir.display()))?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use chronik_broker::net::listener::Limits;
 use chronik_broker::net::outbox::Room;
+use chronik_broker::node::Ending;
 use chronik_core::core::input::{Input, Token};
 use chronik_core::core::output::Output;
 use chronik_core::log::disk::Disk;
@@ -38,6 +39,28 @@ fn api_versions(correlation: i32) -> BytesMut {
     let mut body = header(API_VERSIONS, 0, correlation);
     body.put_i16(-1);
     frame(&body)
+}
+
+/// A Fetch request of version 4: replica, wait, min, max, isolation, no topics.
+fn fetch(correlation: i32) -> BytesMut {
+    let mut body = header(FETCH, 4, correlation);
+    body.put_i16(-1);
+    for value in [-1i32, 100, 1, 1 << 20] {
+        body.put_i32(value);
+    }
+    body.put_u8(0);
+    body.put_i32(0);
+    frame(&body)
+}
+
+/// The answer to it with these records.
+fn fetched(token: Token, request: &Request, records: Vec<Part>) -> Output {
+    let mut partition = FetchedPartition::read(0, 10, 0);
+    partition.records = records;
+    let topic = TopicRef::Name(StrBytes::from_static_str("t"));
+    let topics = vec![FetchedTopic { topic, partitions: vec![partition] }];
+    let response = FetchResponse { topics, ..FetchResponse::default() };
+    Output::Reply { token, response: Some(request.respond(ResponseBody::Fetch(response))) }
 }
 
 async fn request(world: &World) -> (Token, Request) {
@@ -107,25 +130,12 @@ fn records_leave_from_the_file_even_if_the_core_closes_it() {
         let records: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
         world.disk.write_at(file, 0, &[&records]).unwrap();
         let mut socket = TcpStream::connect(world.kafka).await.unwrap();
-        // Fetch, version 4: replica, wait, min, max, isolation, no topics.
-        let mut body = header(FETCH, 4, 5);
-        body.put_i16(-1);
-        for value in [-1i32, 100, 1, 1 << 20] {
-            body.put_i32(value);
-        }
-        body.put_u8(0);
-        body.put_i32(0);
-        socket.write_all(&frame(&body)).await.unwrap();
+        socket.write_all(&fetch(5)).await.unwrap();
         let (token, request) = request(&world).await;
         let part = |pos: u64, len: u32| Part::File { file, pos, len };
         let front = Part::Memory(Bytes::copy_from_slice(&records[..100]));
-        let mut partition = FetchedPartition::read(0, 10, 0);
-        partition.records = vec![front, part(100, 2_000_000), part(2_000_100, 999_900)];
-        let topic = TopicRef::Name(StrBytes::from_static_str("t"));
-        let topics = vec![FetchedTopic { topic, partitions: vec![partition] }];
-        let response = FetchResponse { topics, ..FetchResponse::default() };
-        let response = Some(request.respond(ResponseBody::Fetch(response)));
-        world.put_out([Output::Reply { token, response }]).await;
+        let all = vec![front, part(100, 2_000_000), part(2_000_100, 999_900)];
+        world.put_out([fetched(token, &request, all)]).await;
         world.disk.close(file);
         let (correlation, rest) = answer(&mut socket).await;
         assert_eq!(correlation, 5);
@@ -158,6 +168,60 @@ fn a_connection_with_too_much_outstanding_is_read_no_further() {
         assert_eq!(answer(&mut socket).await.0, 0);
         assert_eq!(request(&world).await.1.header.correlation_id, 4);
         assert!(world.script.came().is_empty());
+    });
+}
+
+#[test]
+fn too_many_bytes_that_wait_for_slow_clients_cost_the_slowest_its_connection() {
+    on_one_thread(async {
+        // More than the sockets' buffers take, less than two of them.
+        let answer_bytes: usize = 32 << 20;
+        let limits = Limits { answer_bytes_max: answer_bytes * 3 / 2, ..Limits::default() };
+        let world = World::start(1, limits).await;
+        let records = Bytes::from(vec![7; answer_bytes]);
+        let mut slow = TcpStream::connect(world.kafka).await.unwrap();
+        slow.write_all(&fetch(1)).await.unwrap();
+        let (token, asked) = request(&world).await;
+        world.put_out([fetched(token, &asked, vec![Part::Memory(records.clone())])]).await;
+        assert_eq!(world.metrics.connections_slow.get(), 0);
+        for correlation in [2, 3] {
+            let mut quick = TcpStream::connect(world.kafka).await.unwrap();
+            quick.write_all(&fetch(correlation)).await.unwrap();
+            let (token, asked) = request(&world).await;
+            world.put_out([fetched(token, &asked, vec![Part::Memory(records.clone())])]).await;
+            let (answered, body) = answer(&mut quick).await;
+            assert_eq!(answered, correlation);
+            assert!(body.ends_with(&records));
+            drop(quick);
+            // The slow one's end comes first, then this one's.
+            let ends = if correlation == 2 { 2 } else { 1 };
+            for _ in 0..ends {
+                assert!(matches!(world.script.next().await, Input::Disconnected(_)));
+            }
+        }
+        assert_eq!(world.metrics.connections_slow.get(), 1);
+        let mut rest = Vec::new();
+        let read = slow.read_to_end(&mut rest).await;
+        assert!(read.is_err() || rest.len() < answer_bytes, "its answer was cut");
+    });
+}
+
+#[test]
+fn a_node_that_ends_answers_what_it_has_taken_and_takes_no_more() {
+    on_one_thread(async {
+        let world = World::start(1, Limits::default()).await;
+        let mut socket = TcpStream::connect(world.kafka).await.unwrap();
+        socket.write_all(&fetch(1)).await.unwrap();
+        let (token, asked) = request(&world).await;
+        world.put_out([Output::Drained]).await;
+        // A consumer asks on, before it is answered and after.
+        socket.write_all(&fetch(2)).await.unwrap();
+        world.put_out([fetched(token, &asked, Vec::new())]).await;
+        assert_eq!(answer(&mut socket).await.0, 1);
+        socket.write_all(&fetch(3)).await.unwrap();
+        assert_eq!(world.running.await.unwrap(), Ending::Clean);
+        let came = world.script.came();
+        assert!(!came.iter().any(|input| matches!(input, Input::Request { .. })), "{came:?}");
     });
 }
 

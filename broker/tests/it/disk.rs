@@ -1,6 +1,8 @@
 //! Files of the operating system behave as the core expects of a disk, and as its own disk in
 //! memory does.
 
+use std::path::Path;
+
 use chronik_broker::storage::os_disk::OsDisk;
 use chronik_core::log::disk::{Disk, DiskError};
 use chronik_core::log::mem_disk::MemDisk;
@@ -66,9 +68,11 @@ fn memory_behaves_as_a_disk() {
 }
 
 #[test]
-fn files_behave_as_a_disk() {
+fn files_behave_as_a_disk_however_few_may_be_open() {
     let directory = tempfile::tempdir().unwrap();
-    let disk = OsDisk::new(directory.path());
+    check(&OsDisk::new(directory.path(), 0));
+    let directory = tempfile::tempdir().unwrap();
+    let disk = OsDisk::new(directory.path(), 64);
     check(&disk);
     let mut dirs = disk.take_unsynced_dirs();
     dirs.sort();
@@ -76,16 +80,88 @@ fn files_behave_as_a_disk() {
     assert!(disk.take_unsynced_dirs().is_empty());
 }
 
+/// Files under `directory` that this process has open, as the system sees it.
+fn descriptors(directory: &Path) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+    targets.filter(|target| target.starts_with(directory)).count()
+}
+
+#[test]
+fn few_of_many_files_are_open_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = OsDisk::new(directory.path(), 10);
+    let name = |n: usize| format!("groups/{}/{n}.log", n % 7);
+    let files: Vec<_> = (0..300).map(|n| disk.open(&name(n), true).unwrap()).collect();
+    assert_eq!(descriptors(directory.path()), 10);
+    for (n, file) in files.iter().enumerate() {
+        disk.write_at(*file, 0, &[&n.to_be_bytes()]).unwrap();
+    }
+    assert_eq!((descriptors(directory.path()), disk.open_files()), (10, 10));
+    let to_sync: Vec<_> = files.iter().map(|file| disk.to_sync(*file).unwrap()).collect();
+    for file in to_sync {
+        file.sync().unwrap();
+    }
+    assert_eq!((descriptors(directory.path()), disk.open_files()), (10, 10));
+    for (n, file) in files.iter().enumerate() {
+        assert_eq!(disk.read_at(*file, 0, 8).unwrap(), &n.to_be_bytes()[..]);
+    }
+    // A file that was closed for being idle outlives its name like any other, and follows a new one.
+    disk.rename(&name(0), "elsewhere").unwrap();
+    disk.remove(&name(1)).unwrap();
+    disk.rename(&name(2), &name(3)).unwrap();
+    for (n, file) in files.iter().enumerate().take(4) {
+        assert_eq!(disk.read_at(*file, 0, 8).unwrap(), &n.to_be_bytes()[..], "{n}");
+    }
+    for file in files {
+        disk.close(file);
+    }
+    assert_eq!((descriptors(directory.path()), disk.open_files()), (0, 0));
+}
+
+#[test]
+fn files_with_unsynced_writes_are_the_last_to_be_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = OsDisk::new(directory.path(), 4);
+    let is_open = |name: &str| descriptors(&directory.path().join(name)) == 1;
+    let written = disk.open("written", true).unwrap();
+    disk.write_at(written, 0, &[b"x"]).unwrap();
+    let others: Vec<_> = (0..9).map(|n| disk.open(&n.to_string(), true).unwrap()).collect();
+    assert!(is_open("written") && is_open("8") && !is_open("0"));
+    disk.to_sync(written).unwrap().sync().unwrap();
+    for other in others {
+        disk.len(other).unwrap();
+    }
+    assert!(!is_open("written"));
+}
+
+#[test]
+fn a_file_that_is_closed_before_its_sync_is_synced_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = OsDisk::new(directory.path(), 1);
+    let file = disk.open("f", true).unwrap();
+    let (first, second) = (disk.to_sync(file).unwrap(), disk.to_sync(file).unwrap());
+    disk.close(file);
+    assert!(disk.read_at(file, 0, 0).is_err() && disk.to_sync(file).is_none());
+    disk.open("another", true).unwrap();
+    first.sync().unwrap();
+    disk.remove("f").unwrap();
+    drop(first);
+    second.sync().unwrap();
+    drop(second);
+    assert_eq!(disk.open_files(), 0, "nothing of it is kept");
+}
+
 #[test]
 fn a_handle_keeps_its_file_open() {
     let directory = tempfile::tempdir().unwrap();
-    let disk = OsDisk::new(directory.path());
+    let disk = OsDisk::new(directory.path(), 64);
     let file = disk.open("f", true).unwrap();
     disk.write_at(file, 0, &[b"abc"]).unwrap();
     let held = disk.file(file).unwrap();
     disk.close(file);
     disk.remove("f").unwrap();
-    assert!(disk.file(file).is_none());
+    assert!(disk.file(file).is_err());
     let mut buf = [0; 3];
     std::os::unix::fs::FileExt::read_exact_at(&*held, &mut buf, 0).unwrap();
     assert_eq!(&buf, b"abc");

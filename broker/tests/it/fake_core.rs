@@ -28,6 +28,8 @@ pub(crate) struct Script {
     came: Notify,
     hello: RefCell<Hello>,
     pub(crate) serves_clients: Cell<bool>,
+    /// The directory that the cluster knows every other broker by.
+    pub(crate) registered: Cell<Option<Uuid>>,
 }
 
 impl Script {
@@ -83,6 +85,10 @@ impl Engine for FakeCore {
         self.script.serves_clients.get()
     }
 
+    fn registered(&self, _: BrokerId) -> Option<Uuid> {
+        self.script.registered.get()
+    }
+
     fn hello(&self) -> Hello {
         self.script.hello.borrow().clone()
     }
@@ -121,7 +127,7 @@ impl World {
     /// With a core that does not serve clients yet.
     pub(crate) fn begin(broker: u32, limits: Limits, serves_clients: bool) -> World {
         let directory = tempfile::tempdir().unwrap();
-        let disk = OsDisk::new(directory.path());
+        let disk = OsDisk::new(directory.path(), 64);
         let (handle, events) = Handle::new();
         let metrics = Arc::new(Metrics::default());
         let clients = Clients::new(handle.clone(), Arc::clone(&metrics), limits);
@@ -131,6 +137,7 @@ impl World {
             came: Notify::new(),
             hello: RefCell::new(hello(broker)),
             serves_clients: Cell::new(serves_clients),
+            registered: Cell::new(None),
         });
         let core = FakeCore { script: Rc::clone(&script), outputs: Vec::new() };
         let around = Surroundings {
@@ -171,6 +178,7 @@ pub(crate) fn hello(broker: u32) -> Hello {
         boot: 1,
         cluster_id: None,
         peer_address: format!("broker-{broker}:9192"),
+        stream: 1,
     }
 }
 

@@ -14,7 +14,7 @@ use chronik_broker::run;
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse};
 use chronik_core::core::input::{Hello, Input};
 use chronik_core::core::output::Output;
-use chronik_core::ids::BrokerId;
+use chronik_core::ids::{BrokerId, Uuid};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -61,10 +61,11 @@ fn frame(input: Input) -> (u32, Bytes) {
     }
 }
 
-async fn until_reachable(world: &World, wanted: bool) {
+/// Until our stream is open, or is not; its number.
+async fn until_reachable(world: &World, wanted: bool) -> Option<u64> {
     loop {
         match world.script.next().await {
-            Input::PeerReachable { reachable, .. } if reachable == wanted => return,
+            Input::PeerReachable { stream, .. } if stream.is_some() == wanted => return stream,
             Input::PeerReachable { .. } => {}
             other => panic!("{other:?}"),
         }
@@ -78,8 +79,9 @@ fn frames_arrive_in_order_between_two_nodes() {
         let two = World::start(2, Limits::default()).await;
         let (address, _server) = serve(&two, "127.0.0.1:0").await;
         one.put_out([Output::Peers(vec![(BrokerId(2), address.to_string())])]).await;
-        until_reachable(&one, true).await;
-        assert_eq!(said(two.script.next().await).broker, BrokerId(1));
+        let first = until_reachable(&one, true).await;
+        let greeting = said(two.script.next().await);
+        assert_eq!((greeting.broker, Some(greeting.stream)), (BrokerId(1), first));
         let payload = Bytes::from(vec![7; 300_000]);
         for i in 0..200u32 {
             let parts = vec![Bytes::copy_from_slice(&i.to_be_bytes()), payload.clone()];
@@ -97,6 +99,8 @@ fn frames_arrive_in_order_between_two_nodes() {
         assert!(matches!(two.script.next().await, Input::PeerGone { from: BrokerId(1) }));
         let again = said(two.script.next().await);
         assert_eq!(again.cluster_id.as_deref(), Some("c"));
+        assert!(again.stream > greeting.stream, "a stream's number is its own");
+        assert_eq!(until_reachable(&one, true).await, Some(again.stream));
         // A peer that is wanted no more loses its stream.
         one.put_out([Output::Peers(vec![])]).await;
         assert!(matches!(two.script.next().await, Input::PeerGone { from: BrokerId(1) }));
@@ -152,6 +156,52 @@ fn frames_of_an_older_stream_are_dropped() {
         assert_eq!(frame(two.script.next().await).1, &b"new"[..]);
         drop(new);
         assert!(matches!(two.script.next().await, Input::PeerGone { from: BrokerId(1) }));
+    });
+}
+
+#[test]
+fn a_second_process_with_a_brokers_id_does_not_take_its_place() {
+    on_one_thread(async {
+        let two = World::start(2, Limits::default()).await;
+        let ours = Uuid::from_u128(1);
+        two.script.registered.set(Some(ours));
+        let (address, _server) = serve(&two, "127.0.0.1:0").await;
+        let (first, _first_end) = open(address).await;
+        first.send(vec![hello::encode(&hello(1))]).unwrap();
+        assert_eq!(said(two.script.next().await).directory, ours);
+        let fresh = Hello { directory: Uuid::from_u128(9), ..hello(1) };
+        let copy = Hello { boot: 2, peer_address: "elsewhere:9192".into(), ..hello(1) };
+        for stranger in [fresh.clone(), copy] {
+            let (frames, mut end) = open(address).await;
+            frames.send(vec![hello::encode(&stranger)]).unwrap();
+            let refused = end.message().await.unwrap_err();
+            assert_eq!(refused.code(), Code::FailedPrecondition);
+            assert!(refused.message().contains("broker-1:9192"), "{refused}");
+        }
+        assert_eq!(two.metrics.peer_refused.get(), 2);
+        // Nothing of them has reached the core, and the first stream goes on.
+        first.send(vec![Bytes::from_static(b"on")]).unwrap();
+        assert_eq!(frame(two.script.next().await).1, &b"on"[..]);
+        // With the other one gone, it is the core that judges.
+        drop(first);
+        assert!(matches!(two.script.next().await, Input::PeerGone { .. }));
+        let (frames, _end) = open(address).await;
+        frames.send(vec![hello::encode(&fresh)]).unwrap();
+        assert_eq!(said(two.script.next().await).directory, fresh.directory);
+        // And the true one need not wait for it.
+        let (frames, _end) = open(address).await;
+        frames.send(vec![hello::encode(&hello(1))]).unwrap();
+        assert_eq!(said(two.script.next().await).directory, ours);
+    });
+}
+
+#[test]
+fn a_stream_that_says_nothing_is_ended() {
+    on_one_thread(async {
+        let two = World::start(2, Limits::default()).await;
+        let (address, _server) = serve(&two, "127.0.0.1:0").await;
+        let (_frames, mut end) = open(address).await;
+        assert_eq!(end.message().await.unwrap_err().code(), Code::DeadlineExceeded);
     });
 }
 

@@ -1,15 +1,15 @@
 //! Syncing: answered in order, and a failure ends it.
 
-use std::fs::File;
-use std::sync::Arc;
 use std::sync::mpsc;
 
 use chronik_broker::net::listener::Limits;
 use chronik_broker::node::Ending;
+use chronik_broker::storage::os_disk::OsDisk;
 use chronik_broker::storage::syncer::{Job, Syncer};
 use chronik_core::core::input::{Input, Ticket};
 use chronik_core::core::output::{Output, SyncClass};
 use chronik_core::log::disk::{Disk, FileId};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::fake_core::{World, on_one_thread};
 
@@ -24,18 +24,23 @@ fn a_sync_that_fails_is_told_and_is_the_last() {
     )
     .unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let good = Arc::new(File::create(directory.path().join("f")).unwrap());
+    let disk = OsDisk::new(directory.path(), 8);
+    let good = disk.open("f", true).unwrap();
     let gone = directory.path().join("removed");
-    let job = |ticket, files, dirs| Job { ticket: Ticket(ticket), files, dirs };
-    syncer.sync(job(1, vec![Arc::clone(&good)], vec![gone, directory.path().to_path_buf()]));
-    // A socket cannot be synced.
-    let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-    let bad = Arc::new(File::from(std::os::fd::OwnedFd::from(socket)));
-    syncer.sync(job(2, vec![bad], vec![]));
-    syncer.sync(job(3, vec![good], vec![]));
+    let job = |ticket, file, dirs| {
+        let files = vec![disk.to_sync(file).unwrap()];
+        Job { ticket: Ticket(ticket), files, dirs }
+    };
+    syncer.sync(job(1, good, vec![gone, directory.path().to_path_buf()]));
+    // A pipe cannot be synced.
+    let (pipe, mode) = (directory.path().join("pipe"), Mode::RWXU);
+    mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
+    let bad = disk.open("pipe", false).unwrap();
+    syncer.sync(job(2, bad, vec![]));
+    syncer.sync(job(3, good, vec![]));
     syncer.finish();
     assert_eq!(finished.iter().collect::<Vec<_>>(), [Ticket(1)]);
-    assert!(failure.recv().unwrap().starts_with("syncing a file of the Wal class: "));
+    assert!(failure.recv().unwrap().starts_with("the Wal class: syncing pipe: "));
 }
 
 #[test]

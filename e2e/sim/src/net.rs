@@ -50,7 +50,7 @@ impl World {
         if stream.open || stream.ending || !dialler.peers.contains(&to) {
             return;
         }
-        let hello = core.hello();
+        let mut hello = core.hello();
         let now = self.now;
         let answers =
             self.nodes.get(&to).is_some_and(|n| n.core.is_some() && n.paused_until <= now);
@@ -63,9 +63,11 @@ impl World {
         stream.number += 1;
         stream.open = true;
         stream.arrives = now;
+        let number = stream.number;
+        hello.stream = number;
         self.note(&format!("stream {from:?} -> {to:?} opens"));
         self.input(to, Input::PeerConnected(hello));
-        self.input(from, Input::PeerReachable { to, reachable: true });
+        self.input(from, Input::PeerReachable { to, stream: Some(number) });
     }
 
     pub(crate) fn send(&mut self, from: BrokerId, to: BrokerId, frame: &[Bytes]) {
@@ -137,7 +139,7 @@ impl World {
         match end {
             End::Sender => {
                 stream.ending = false;
-                self.input(id.from, Input::PeerReachable { to: id.to, reachable: false });
+                self.input(id.from, Input::PeerReachable { to: id.to, stream: None });
                 self.later(1_000, Event::Dial(id.from, id.to));
             }
             End::Receiver => self.input(id.to, Input::PeerGone { from: id.from }),

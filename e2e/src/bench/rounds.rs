@@ -10,7 +10,7 @@ use crate::bench::kafka::Kafka;
 use crate::bench::probe;
 use crate::bench::system::System;
 use crate::bench::table::{Better, Table};
-use crate::bench::tools;
+use crate::bench::tools::{self, Rate};
 use crate::java::Jars;
 use crate::ports;
 
@@ -142,9 +142,9 @@ fn load(
         probe::create_topic(&bootstrap, &topic, PARTITIONS, durability.settings)?;
         let records = size.bytes / u64::from(bytes);
         // The first run warms both sides up.
-        tools::produce(jars, &bootstrap, &topic, (records / 4, bytes), -1)?;
+        tools::produce(jars, &bootstrap, &topic, (records / 4, bytes))?;
         let before = probe::cpu(&system.nodes());
-        let produced = tools::produce(jars, &bootstrap, &topic, (records, bytes), -1)?;
+        let produced = tools::produce(jars, &bootstrap, &topic, (records, bytes))?;
         let cpu = probe::cpu(&system.nodes()).saturating_sub(before);
         let millions = records as f64 / 1e6;
         let mut add = |what: &str, better, value| {
@@ -155,15 +155,18 @@ fn load(
         let consumed = tools::consume(jars, &bootstrap, &topic, records)?;
         add("consumed, records/s", Better::More, consumed);
     }
-    say(&format!("  {column}: {FIXED_RATE} records/s"));
+    let warm_tools = Jars::fetch_warm_tools()?;
     let topic = format!("rate-{}", durability.suffix);
     probe::create_topic(&bootstrap, &topic, PARTITIONS, durability.settings)?;
-    let rate = i64::try_from(FIXED_RATE)?;
-    tools::produce(jars, &bootstrap, &topic, (FIXED_RATE * 3, 1024), rate)?;
-    let records = FIXED_RATE * size.rate_seconds;
-    let produced = tools::produce(jars, &bootstrap, &topic, (records, 1024), rate)?;
-    table.add("5,000/s of 1 KiB: p50, ms", Better::Less, column, produced.p50_ms);
-    table.add("5,000/s of 1 KiB: p99, ms", Better::Less, column, produced.p99_ms);
+    for linger_ms in [5, 0] {
+        let label = format!("5,000/s of 1 KiB, linger {linger_ms} ms");
+        say(&format!("  {column}: {label}"));
+        let (seconds, warmup_seconds) = (size.rate_seconds, size.rate_seconds / 3);
+        let rate = Rate { per_second: FIXED_RATE, seconds, warmup_seconds, linger_ms };
+        let produced = tools::produce_at(&warm_tools, &bootstrap, &topic, rate)?;
+        table.add(&format!("{label}: p50, ms"), Better::Less, column, produced.p50_ms);
+        table.add(&format!("{label}: p99, ms"), Better::Less, column, produced.p99_ms);
+    }
 
     say(&format!("  {column}: end to end"));
     let topic = format!("end-{}", durability.suffix);

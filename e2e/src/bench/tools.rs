@@ -15,37 +15,58 @@ pub struct Produced {
     pub p99_ms: f64,
 }
 
-/// Sends `records` of `bytes` each with acks=all; `per_second` of -1 is as fast as it goes.
+/// Sends `records` of `bytes` each with acks=all and the client's defaults, as fast as it goes.
 pub fn produce(
     jars: &Jars,
     bootstrap: &str,
     topic: &str,
     (records, bytes): (u64, u32),
-    per_second: i64,
+) -> Result<Produced> {
+    run_producer(jars, bootstrap, topic, (records, bytes), &["--throughput", "-1"], &[])
+}
+
+/// A fixed rate of records of 1 KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Records a second.
+    pub per_second: u64,
+    /// Seconds that count.
+    pub seconds: u64,
+    /// Seconds before them, in which the client's virtual machine warms up.
+    pub warmup_seconds: u64,
+    /// The producer's `linger.ms`; Kafka's default is 5.
+    pub linger_ms: u32,
+}
+
+/// Sends at a fixed rate with acks=all; what is measured is the time after the warm-up. `jars` are
+/// [`Jars::fetch_warm_tools`].
+pub fn produce_at(jars: &Jars, bootstrap: &str, topic: &str, rate: Rate) -> Result<Produced> {
+    let warmup = (rate.per_second * rate.warmup_seconds).to_string();
+    let records = rate.per_second * (rate.warmup_seconds + rate.seconds);
+    let per_second = rate.per_second.to_string();
+    let linger = format!("linger.ms={}", rate.linger_ms);
+    let options = ["--throughput", &per_second, "--warmup-records", &warmup];
+    run_producer(jars, bootstrap, topic, (records, 1024), &options, &[&linger])
+}
+
+fn run_producer(
+    jars: &Jars,
+    bootstrap: &str,
+    topic: &str,
+    (records, bytes): (u64, u32),
+    options: &[&str],
+    properties: &[&str],
 ) -> Result<Produced> {
     let (records, bytes) = (records.to_string(), bytes.to_string());
-    let per_second = per_second.to_string();
     let servers = format!("bootstrap.servers={bootstrap}");
-    let output = jars.run(
-        "org.apache.kafka.tools.ProducerPerformance",
-        &[
-            "--topic",
-            topic,
-            "--num-records",
-            &records,
-            "--record-size",
-            &bytes,
-            "--throughput",
-            &per_second,
-            "--producer-props",
-            &servers,
-            "acks=all",
-        ],
-    )?;
+    let common = ["--topic", topic, "--num-records", &records, "--record-size", &bytes];
+    let producer = ["--producer-props", &servers, "acks=all"];
+    let arguments = [&common[..], options, &producer[..], properties].concat();
+    let output = jars.run("org.apache.kafka.tools.ProducerPerformance", &arguments)?;
     parse_produced(&output)
 }
 
-/// The last line: `N records sent, R records/sec (..), A ms avg latency, M ms max latency,
+/// The last such line: `N records sent, R records/sec (..), A ms avg latency, M ms max latency,
 /// X ms 50th, Y ms 95th, Z ms 99th, W ms 99.9th.`
 fn parse_produced(output: &str) -> Result<Produced> {
     let line = output.lines().rev().find(|line| line.contains("ms 50th"));
@@ -136,6 +157,13 @@ mod tests {
         let expected = Produced { records_per_second: 20491.803279, p50_ms: 790.0, p99_ms: 1452.0 };
         assert_eq!(parse_produced(output).unwrap(), expected);
         assert!(parse_produced("nothing").is_err());
+        let warm = "175000 records sent, 4997.0 records/sec (4.88 MB/sec), 16.13 ms avg latency, \
+                    904.00 ms max latency, 3 ms 50th, 18 ms 95th, 433 ms 99th, 680 ms 99.9th.\n\
+                    150000 steady state records sent, 4994.8 records/sec (4.88 MB/sec), 4.19 ms \
+                    avg latency, 146.00 ms max latency, 4 ms 50th, 9 ms 95th, 29 ms 99th, 119 ms \
+                    99.9th.\n";
+        let expected = Produced { records_per_second: 4994.8, p50_ms: 4.0, p99_ms: 29.0 };
+        assert_eq!(parse_produced(warm).unwrap(), expected);
     }
 
     #[test]

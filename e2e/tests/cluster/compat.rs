@@ -1,7 +1,8 @@
 //! The test suites of other projects, run against a cluster of ours: rdkafka's and rskafka's.
 //!
 //! Their sources are in the registry, unpacked by cargo when it fetched our own dependencies. They
-//! are copied to `target/compat` and built there, each as a workspace of its own.
+//! are copied to `target/compat` and built there, each as a workspace of its own, with the versions
+//! of the lock files beside this file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -96,11 +97,12 @@ fn suite(
         let manifest = dir.join("Cargo.toml");
         let text = std::fs::read_to_string(&manifest)?;
         std::fs::write(&manifest, format!("{text}\n[workspace]\n"))?;
-        // rskafka's names an rsasl that today's compiler refuses; its manifest allows a newer one.
-        let _ = std::fs::remove_file(dir.join("Cargo.lock"));
     }
+    // Not their own: rskafka's names an rsasl that today's compiler refuses.
+    let ours = workspace::root().join("e2e/tests/cluster/compat");
+    std::fs::copy(ours.join(format!("{name}-{version}.lock")), dir.join("Cargo.lock"))?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(&dir).args(["test", "--quiet", "--no-fail-fast", "--tests"]);
+    command.current_dir(&dir).args(["test", "--quiet", "--locked", "--no-fail-fast", "--tests"]);
     command.env("CARGO_TARGET_DIR", workspace::target().join("compat/build"));
     command.args(["--", "--test-threads", "1"]);
     for (test, reason) in left_out {

@@ -16,13 +16,13 @@ use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::entry::Descriptor;
 use crate::log::image::Image;
-use crate::meta::State;
 use crate::meta::command::{Command, ConfReport};
 use crate::meta::configs::TopicConfig;
+use crate::meta::{Proposal, State};
 use crate::partition::producers::{InFlight, Producers};
 use crate::partition::{Partition, produce};
 use crate::raft::ready::{Committed, Driven};
-use crate::wire::records::{self, RecordsError};
+use crate::wire::records::{self, Record, RecordsError};
 
 /// The topic whose partitions are the coordinators of consumer groups.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -63,6 +63,7 @@ impl<D: Disk> Core<D> {
         if id == PartitionId::META {
             self.restore_meta(image.index, image.state.clone())?;
             self.reconcile_all();
+            self.retry_placed(image.index);
             return Ok(());
         }
         let machine = self.machine_from(id, image.state.clone())?;
@@ -83,13 +84,14 @@ impl<D: Disk> Core<D> {
         let Some(replica) = self.replicas.get_mut(&id) else { return Ok(()) };
         match (&entry.what, &mut replica.machine) {
             (Descriptor::Batch(_), Machine::Meta) => {
-                for value in commands(replica.group.log().payload(entry.index)?)? {
-                    self.apply_command(entry, value)?;
+                for record in records_of(replica.group.log().payload(entry.index)?)? {
+                    self.apply_command(entry, record)?;
                 }
             }
             (Descriptor::Batch(_), Machine::Groups(coordinator)) => {
                 let mut effects = Vec::new();
-                for value in commands(replica.group.log().payload(entry.index)?)? {
+                for record in records_of(replica.group.log().payload(entry.index)?)? {
+                    let value = record.value.unwrap_or_default();
                     effects.extend(coordinator.apply(self.now, entry.index, value)?);
                 }
                 self.carry_out(id, effects);
@@ -115,15 +117,21 @@ impl<D: Disk> Core<D> {
             }
         }
         if id == PartitionId::META {
-            self.decide_proposals(entry.index, entry.term);
+            self.retry_placed(entry.index);
         }
         self.decide_changes(id, entry);
         self.decide_log_starts(id, entry);
         self.checkpoint_machine(id, entry)
     }
 
-    fn apply_command(&mut self, entry: &Committed, value: Bytes) -> Result<(), ApplyError> {
-        let command = Command::decode(value)?;
+    fn apply_command(&mut self, entry: &Committed, record: Record) -> Result<(), ApplyError> {
+        let proposal = record.key.map(Proposal::decode).transpose()?;
+        let command = Command::decode(record.value.unwrap_or_default())?;
+        if let Some(proposal) = proposal.filter(|proposal| !self.meta.admit(proposal)) {
+            self.meta_applied = entry.index;
+            self.proposal_repeated(&proposal);
+            return Ok(());
+        }
         let deleted = match &command {
             Command::DeleteTopic { id } => self.meta.topic(*id).map(|topic| topic.name.clone()),
             _ => None,
@@ -149,7 +157,9 @@ impl<D: Disk> Core<D> {
             }
             Err(refusal) => Err(refusal),
         };
-        self.proposals.record(entry.index, entry.term, outcome);
+        if let Some(proposal) = proposal {
+            self.proposal_decided(&proposal, outcome);
+        }
         Ok(())
     }
 
@@ -256,9 +266,17 @@ impl<D: Disk> Core<D> {
         self.fail_log_starts(id);
     }
 
-    /// A replica that cannot go on is named, and the node goes on without it.
+    /// A replica that cannot go on is named, and the node goes on without it; but not without its
+    /// image of the cluster, which nobody could bring up to date while this process lives.
     pub(super) fn take_offline(&mut self, id: PartitionId, reason: String) {
         tracing::error!(group = %id, %reason, "replica taken offline");
+        if id == PartitionId::META {
+            self.fatal(format!(
+                "this broker's replica of __meta cannot go on ({reason}); start the broker again, \
+                 and it is read back from the disk"
+            ));
+        }
+        self.damaged.remove(&id);
         if let Some(replica) = self.evict(id) {
             let peer = replica.group.peer();
             let log = Some(replica.group.into_log());
@@ -291,7 +309,7 @@ pub(super) fn conf_report(conf_index: Index, conf: &ConfState) -> ConfReport {
     }
 }
 
-/// The commands in a batch of a group that keeps no records of users.
-fn commands(payload: Option<Bytes>) -> Result<Vec<Bytes>, RecordsError> {
-    payload.map_or_else(|| Ok(Vec::new()), |batch| records::values(&batch))
+/// The records in a batch of a group that keeps no records of users.
+fn records_of(payload: Option<Bytes>) -> Result<Vec<Record>, RecordsError> {
+    payload.map_or_else(|| Ok(Vec::new()), |batch| records::read(&batch)?.collect())
 }

@@ -43,6 +43,10 @@ pub struct Limits {
     pub uncommitted_bytes_max: usize,
     /// How often the leader looks for records that have outlived their retention.
     pub retention_check: Micros,
+    /// How fast the segments are read to look for damage; 0 is never.
+    pub scrub_bytes_per_second: u64,
+    /// From the beginning of one look at all segments to that of the next, at least.
+    pub scrub_interval: Micros,
 }
 
 impl Default for Limits {
@@ -55,6 +59,8 @@ impl Default for Limits {
             uncommitted_bytes_max: 128 << 20,
             // Kafka's own default: who writes old timestamps expects to read them for a while.
             retention_check: Micros::from_millis(300_000),
+            scrub_bytes_per_second: 4 << 20,
+            scrub_interval: Micros::from_millis(24 * 3_600_000),
         }
     }
 }

@@ -29,7 +29,7 @@ impl<D: Disk> Core<D> {
     fn propose_record(&mut self, id: PartitionId, record: &Bytes) -> bool {
         let now = self.now.wall_ms;
         let Some(replica) = self.replicas.get_mut(&id) else { return false };
-        let (info, batch) = crate::partition::internal_batch(now, record);
+        let (info, batch) = crate::partition::internal_batch(now, None, record);
         let taken = replica.group.propose_batch(info, batch).is_ok();
         self.dirty.insert(id);
         taken

@@ -30,11 +30,20 @@ impl<D: Disk> Core<D> {
             version: self.config.version.clone(),
             replicas: count(self.replicas.len()),
             leaders: count(led.count()),
-            offline: self.offline.iter().map(|(id, off)| (*id, off.reason.clone())).collect(),
+            offline: self.describe_broken(),
             meta: self.meta.cluster_id().map(|_| self.describe_meta()),
             groups: if detail { self.describe_groups() } else { Vec::new() },
             quorum_losses: self.quorum_losses(),
         }
+    }
+
+    /// Replicas that cannot serve, and those that are to be replaced while they do.
+    fn describe_broken(&self) -> Vec<(PartitionId, String)> {
+        let offline = self.offline.iter().map(|(id, offline)| (*id, offline.reason.clone()));
+        let damaged = self.damaged.iter();
+        let damaged =
+            damaged.map(|(id, damaged)| (*id, format!("in service, but {}", damaged.reason)));
+        offline.chain(damaged).collect()
     }
 
     fn describe_meta(&self) -> MetaDescription {
@@ -81,7 +90,7 @@ impl<D: Disk> Core<D> {
     fn is_off_target(&self, id: PartitionId) -> bool {
         let Some(partition) = self.meta.partition(id) else { return false };
         let Some(replica) = self.replicas.get(&id) else { return false };
-        let (conf, _) = replica.group.log().conf();
+        let (conf, _) = replica.group.synced_conf();
         let mut voters = conf.voters.clone();
         let mut target: Vec<u64> = partition.target.iter().map(|peer| peer.0).collect();
         voters.sort_unstable();
@@ -91,7 +100,7 @@ impl<D: Disk> Core<D> {
 
     fn describe_group(&self, id: PartitionId) -> Option<GroupDescription> {
         let group = &self.replicas.get(&id)?.group;
-        let (conf, conf_index) = group.log().conf();
+        let (conf, conf_index) = group.synced_conf();
         let topic = match self.meta.topic(id.topic) {
             Some(topic) => topic.name.clone(),
             None if id == PartitionId::META => "__meta".to_owned(),

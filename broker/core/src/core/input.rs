@@ -46,12 +46,12 @@ pub enum Input {
         /// The peer.
         from: BrokerId,
     },
-    /// Our own stream to a peer is open (`true`), or broke or could not be opened (`false`).
+    /// Our own stream to a peer is open, or broke or could not be opened.
     PeerReachable {
         /// The peer.
         to: BrokerId,
-        /// Open or not.
-        reachable: bool,
+        /// The number in the hello of the stream that is open now.
+        stream: Option<u64>,
     },
     /// A frame from a peer's current stream, in its order.
     PeerFrame {
@@ -87,7 +87,7 @@ pub enum Input {
 }
 
 /// What a peer says of itself when it opens its stream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// Its id.
     pub broker: BrokerId,
@@ -99,4 +99,6 @@ pub struct Hello {
     pub cluster_id: Option<String>,
     /// `host:port` where it can be dialled.
     pub peer_address: String,
+    /// The stream's number: not 0, and never the same for two streams of a broker to a peer.
+    pub stream: u64,
 }

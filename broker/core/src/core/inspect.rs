@@ -24,6 +24,8 @@ pub struct Counters {
     pub bad_frames: u64,
     /// Checkpoints made.
     pub checkpoints: u64,
+    /// Bytes of segments read to look for damage.
+    pub scrubbed_bytes: u64,
     /// Free bytes on the disk.
     pub free_bytes: u64,
 }
@@ -46,6 +48,8 @@ pub struct Inspection {
     pub roles: BTreeMap<&'static str, u64>,
     /// Replicas taken offline.
     pub offline: u64,
+    /// Replicas in service whose files are damaged.
+    pub damaged: u64,
     /// Groups of `__consumer_offsets` led here.
     pub coordinators: u64,
     /// Requests that wait for their commit.
@@ -83,6 +87,7 @@ impl<D: Disk> Core<D> {
             counters: self.counters.clone(),
             roles,
             offline: self.offline.len() as u64,
+            damaged: self.damaged.len() as u64,
             coordinators: coordinators.count() as u64,
             produces_parked: self.parked.produces.len() as u64,
             fetches_parked: self.parked.fetches.len() as u64,

@@ -14,7 +14,7 @@ use crate::log::disk::Disk;
 use crate::meta::applied::Refusal;
 use crate::meta::command::Command;
 use crate::meta::placement;
-use crate::raft::group::NotProposed;
+use crate::raft::group::{NotProposed, Proposed};
 use crate::raft::membership::ChangeRefused;
 use crate::raft::ready::Committed;
 
@@ -131,7 +131,8 @@ impl<D: Disk> Core<D> {
         }
         match replica.group.propose_change(bytes::Bytes::copy_from_slice(change)) {
             Ok(at) => {
-                replica.changes.push(ChangeWaiter { index: at.index, term: at.term, token });
+                let Proposed { index, term, .. } = at;
+                replica.changes.push(ChangeWaiter { index, term, token, made: None });
                 self.dirty.insert(id);
                 Ok(())
             }
@@ -156,7 +157,8 @@ impl<D: Disk> Core<D> {
         Ok(())
     }
 
-    /// An entry of a group is applied: operators that wait for its index are answered.
+    /// An entry of a group is applied: operators that wait for its index and got something else
+    /// are answered, the others when it is synced.
     pub(super) fn decide_changes(&mut self, id: PartitionId, entry: &Committed) {
         let Some(replica) = self.replicas.get_mut(&id) else { return };
         if replica.changes.is_empty() {
@@ -164,19 +166,35 @@ impl<D: Disk> Core<D> {
         }
         let conf =
             entry.conf.as_ref().and_then(|conf| chronik_raft_bridge::encode_conf_state(conf).ok());
-        let (done, waiting): (Vec<_>, Vec<_>) =
-            replica.changes.drain(..).partition(|waiter| waiter.index <= entry.index);
-        replica.changes = waiting;
-        for waiter in done {
+        let mut displaced = Vec::new();
+        for mut waiter in std::mem::take(&mut replica.changes) {
+            if waiter.index == entry.index && waiter.term == entry.term {
+                waiter.made.clone_from(&conf);
+            }
             // raft turns a change that it refuses into an empty entry, without a word.
-            let own = waiter.index == entry.index && waiter.term == entry.term;
-            let result = match conf.clone().filter(|_| own) {
-                Some(conf_state) => {
-                    Ok(AdminResponse::MembershipChanged { applied_index: entry.index, conf_state })
-                }
-                None => Err(AdminError::Stale("another entry took the change's place".to_owned())),
-            };
-            self.answer_order(waiter.token, result);
+            if waiter.index <= entry.index && waiter.made.is_none() {
+                displaced.push(waiter.token);
+            } else {
+                replica.changes.push(waiter);
+            }
+        }
+        for token in displaced {
+            let why = "another entry took the change's place".to_owned();
+            self.answer_order(token, Err(AdminError::Stale(why)));
+        }
+    }
+
+    /// A membership of a group is synced: it is shown from now on, and operators are told.
+    pub(super) fn show_conf(&mut self, id: PartitionId) {
+        self.report_due = true;
+        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        let (_, synced) = replica.group.synced_conf();
+        let shown = replica.changes.extract_if(.., |waiter| waiter.index <= synced);
+        for waiter in shown.collect::<Vec<_>>() {
+            let Some(conf_state) = waiter.made else { continue };
+            let result =
+                AdminResponse::MembershipChanged { applied_index: waiter.index, conf_state };
+            self.answer_order(waiter.token, Ok(result));
         }
     }
 

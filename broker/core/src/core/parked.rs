@@ -92,6 +92,16 @@ impl<D: Disk> Core<D> {
         }
     }
 
+    /// Answers every fetch that waits with what there is.
+    pub(super) fn answer_waiting_fetches(&mut self) {
+        let waiting: Vec<u64> = self.parked.fetches.keys().copied().collect();
+        for id in waiting {
+            if let Some(fetch) = self.end_fetch(id) {
+                self.answer_fetch(&fetch);
+            }
+        }
+    }
+
     /// This round's entries are in the write-ahead log.
     pub(super) fn answer_written(&mut self) {
         for produce in std::mem::take(&mut self.parked.unwritten) {

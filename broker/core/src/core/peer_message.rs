@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::codec::{CodecError, Reader, Writer};
 use crate::ids::{Index, PartitionId, PeerId, Term, Uuid};
+use crate::meta::Proposal;
 
 /// A message between brokers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +41,8 @@ pub enum PeerMessage {
     },
     /// A command for the leader of `__meta` to propose.
     Propose {
-        /// The asker's number for it.
-        id: u64,
+        /// Who asks.
+        proposal: Proposal,
         /// The command.
         command: Bytes,
     },
@@ -83,7 +84,10 @@ impl PeerMessage {
             PeerMessage::NotRegistered { directory, cluster_id, retired, reason } => {
                 out.u8(3).uuid(*directory).str(cluster_id).bool(*retired).str(reason)
             }
-            PeerMessage::Propose { id, command } => out.u8(4).u64(*id).bytes(command),
+            PeerMessage::Propose { proposal, command } => {
+                proposal.put(out.u8(4));
+                out.bytes(command)
+            }
             PeerMessage::Proposed { id, at } => {
                 out.u8(5).u64(*id).option(*at, |out, (index, term)| {
                     out.u64(index).u64(term);
@@ -117,7 +121,7 @@ impl PeerMessage {
                 reason: from.str("reason")?,
             },
             4 => PeerMessage::Propose {
-                id: from.u64("proposal id")?,
+                proposal: Proposal::get(&mut from)?,
                 command: from.bytes("command")?,
             },
             5 => PeerMessage::Proposed {
@@ -162,7 +166,10 @@ mod tests {
                 retired: true,
                 reason: "gone".into(),
             },
-            PeerMessage::Propose { id: 1, command: Bytes::from_static(b"c") },
+            PeerMessage::Propose {
+                proposal: Proposal { asker: PeerId(9), boot: 2, seq: 3, settled: 1 },
+                command: Bytes::from_static(b"c"),
+            },
             PeerMessage::Proposed { id: 1, at: Some((3, 4)) },
             PeerMessage::Proposed { id: 1, at: None },
             PeerMessage::Received(vec![ReceivedRow {

@@ -8,13 +8,14 @@ use raft::eraftpb::{Message, MessageType};
 
 use super::Core;
 use super::input::Hello;
+use super::log_limit::LogLimit;
 use super::node::Membership;
 use super::output::Output;
 use super::peer_message::PeerMessage;
 use crate::ids::{BrokerId, Micros, PartitionId, PeerId, Uuid};
 use crate::log::disk::Disk;
 use crate::meta::command::Command;
-use crate::raft::envelope::{self, Section};
+use crate::raft::envelope::{self, Frame, Section, is_answer};
 
 /// The other brokers.
 #[derive(Debug)]
@@ -24,12 +25,14 @@ pub(super) struct Peers {
     shown: Option<Vec<(BrokerId, String)>>,
     /// Whose streams to us are not listened to.
     strangers: BTreeSet<BrokerId>,
+    bad_frame_log: LogLimit,
 }
 
 #[derive(Debug, Default)]
 struct Peer {
     address: String,
-    reachable: bool,
+    /// Our stream to it, while that is open.
+    stream: Option<u64>,
     heard: Option<Micros>,
     /// Since when its stream to us is open; not while it says that it cannot lead.
     connected: Option<Micros>,
@@ -43,7 +46,13 @@ impl Peers {
     pub(super) fn new(me: BrokerId, seeds: &[(BrokerId, String)]) -> Peers {
         let peer = |address: &String| Peer { address: address.clone(), ..Peer::default() };
         let table = seeds.iter().map(|(id, address)| (*id, peer(address))).collect();
-        Peers { me, table, shown: None, strangers: BTreeSet::new() }
+        Peers {
+            me,
+            table,
+            shown: None,
+            strangers: BTreeSet::new(),
+            bad_frame_log: LogLimit::default(),
+        }
     }
 
     /// When a broker was last heard of, in its life with this directory: another directory under
@@ -55,7 +64,7 @@ impl Peers {
 
     /// Brokers that a frame can be sent to now.
     pub(super) fn reachable(&self) -> impl Iterator<Item = BrokerId> + '_ {
-        self.table.iter().filter(|(_, peer)| peer.reachable).map(|(id, _)| *id)
+        self.table.iter().filter(|(_, peer)| peer.stream.is_some()).map(|(id, _)| *id)
     }
 
     /// Since when a broker has been connected and means to stay.
@@ -105,6 +114,7 @@ impl<D: Disk> Core<D> {
             return;
         }
         self.peers.learn(hello.broker, &hello.peer_address);
+        self.answer_anew(hello.broker, hello.stream);
         if let Some(peer) = self.peers.table.get_mut(&hello.broker) {
             peer.heard = Some(self.now.mono);
             peer.connected = Some(self.now.mono);
@@ -114,10 +124,22 @@ impl<D: Disk> Core<D> {
         self.show_peers();
     }
 
-    pub(super) fn peer_reachable(&mut self, to: BrokerId, reachable: bool) {
+    /// A peer has opened another stream. What it asked on an older one it has given up and asks
+    /// again; an answer to that would tell its leaders of messages that they have forgotten.
+    fn answer_anew(&mut self, from: BrokerId, stream: u64) {
+        // Whatever the older stream has brought is worked off first, so that nothing of it counts
+        // as an answer to the new one.
+        self.drive_dirty();
+        for replica in self.replicas.values_mut() {
+            replica.group.forget_answers(from);
+        }
+        self.outbox.hears(from, stream);
+    }
+
+    pub(super) fn peer_reachable(&mut self, to: BrokerId, stream: Option<u64>) {
         let Some(peer) = self.peers.table.get_mut(&to) else { return };
-        peer.reachable = reachable;
-        if !reachable {
+        peer.stream = stream;
+        if stream.is_none() {
             for (id, replica) in &mut self.replicas {
                 replica.group.unreachable(to);
                 if replica.group.has_ready() {
@@ -135,24 +157,37 @@ impl<D: Disk> Core<D> {
         if let Some(peer) = self.peers.table.get_mut(&from) {
             peer.heard = Some(self.now.mono);
         }
-        let sections = match envelope::decode(frame) {
-            Ok(sections) => sections,
+        let Frame { answers, sections } = match envelope::decode(frame) {
+            Ok(frame) => frame,
             Err(error) => {
-                self.counters.bad_frames += 1;
-                tracing::error!(peer = %from, error = %super::with_causes(&error), "bad frame dropped");
-                return;
+                return self.complain(from, &error);
             }
         };
+        // Its stream to us outlives ours to it, so answers to our last one can still come.
+        let stream = self.peers.table.get(&from).and_then(|peer| peer.stream);
+        let stale = stream != Some(answers);
         for section in sections {
             match section {
+                Section::Raft { message, .. } if stale && is_answer(&message) => {}
                 Section::Raft { group, message, payloads } => {
                     self.peer_raft(from, group, message, payloads);
                 }
                 Section::Broker(bytes) => match PeerMessage::decode(bytes) {
                     Ok(message) => self.peer_says(from, message),
-                    Err(error) => tracing::error!(peer = %from, %error, "bad message dropped"),
+                    Err(error) => self.complain(from, &error),
                 },
             }
+        }
+    }
+
+    /// What a peer sent does not decode, and is dropped.
+    fn complain(&mut self, from: BrokerId, error: &dyn std::error::Error) {
+        self.counters.bad_frames += 1;
+        if let Some(others) = self.peers.bad_frame_log.admit(self.now.mono) {
+            tracing::error!(
+                peer = %from, error = %super::with_causes(error), others_since_last_line = others,
+                "bad frame of a peer dropped"
+            );
         }
     }
 
@@ -272,7 +307,9 @@ impl<D: Disk> Core<D> {
                     self.not_registered(&cluster_id, retired, &reason);
                 }
             }
-            PeerMessage::Propose { id, command } => self.peer_proposes(from, id, &command),
+            PeerMessage::Propose { proposal, command } => {
+                self.peer_proposes(from, &proposal, &command);
+            }
             PeerMessage::Proposed { id, at } => self.peer_proposed(id, at),
             PeerMessage::Received(rows) => self.peer_received(from, rows),
         }

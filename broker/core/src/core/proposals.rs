@@ -1,15 +1,17 @@
 //! Changes of the cluster's metadata that this node asks for: proposed here if this node leads
 //! `__meta`, else sent to the leader. Either way the asker learns what became of it from its own
-//! image, so that whoever is answered can also see what was answered.
+//! image, so that whoever is answered can also see what was answered. It may ask more than once: the
+//! image takes each proposal once (`meta::askers`), and the first time decides.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::Core;
 use super::peer_message::PeerMessage;
-use crate::ids::{BrokerId, Index, Micros, PartitionId, Term};
+use crate::ids::{BrokerId, Index, Micros, PartitionId, PeerId, Term};
 use crate::log::disk::Disk;
+use crate::meta::Proposal;
 use crate::meta::applied::{Outcome, Refusal};
 use crate::meta::command::Command;
 use crate::raft::group::NotProposed;
@@ -34,8 +36,6 @@ pub(super) struct Proposals<D: Disk> {
     asked: BTreeMap<u64, Asked<D>>,
     /// Those that wait for an entry, by its index.
     placed: BTreeSet<(Index, u64)>,
-    /// What the last entries came to: an answer of the leader may arrive after the entry itself.
-    recent: VecDeque<(Index, Term, Result<Outcome, Refusal>)>,
 }
 
 struct Asked<D: Disk> {
@@ -51,39 +51,25 @@ enum AskedState {
     Waiting,
     /// Sent to the leader at this time.
     Sent(Micros),
-    /// In the log, if nothing happens to it.
-    Placed(Index, Term),
+    /// In the log at this index, if nothing happens to it.
+    Placed(Index),
 }
 
-const RECENT_MAX: usize = 4096;
 const RESEND_AFTER: Micros = Micros::from_millis(1_000);
 
 impl<D: Disk> Default for Proposals<D> {
     fn default() -> Proposals<D> {
-        Proposals {
-            next: 0,
-            asked: BTreeMap::new(),
-            placed: BTreeSet::new(),
-            recent: VecDeque::new(),
-        }
+        Proposals { next: 0, asked: BTreeMap::new(), placed: BTreeSet::new() }
     }
 }
 
 impl<D: Disk> Proposals<D> {
-    /// Remembers what the entry at `index` came to.
-    pub(super) fn record(&mut self, index: Index, term: Term, result: Result<Outcome, Refusal>) {
-        if self.recent.len() == RECENT_MAX {
-            self.recent.pop_front();
-        }
-        self.recent.push_back((index, term, result));
-    }
-
     fn set_state(&mut self, id: u64, state: AskedState) {
         let Some(asked) = self.asked.get_mut(&id) else { return };
-        if let AskedState::Placed(index, _) = std::mem::replace(&mut asked.state, state) {
+        if let AskedState::Placed(index) = std::mem::replace(&mut asked.state, state) {
             self.placed.remove(&(index, id));
         }
-        if let AskedState::Placed(index, _) = state {
+        if let AskedState::Placed(index) = state {
             self.placed.insert((index, id));
         }
     }
@@ -114,12 +100,25 @@ impl<D: Disk> Core<D> {
         self.try_propose(id);
     }
 
+    /// This node's wish number `seq`, as of now.
+    fn proposal(&self, seq: u64) -> Proposal {
+        let membership = self.node.membership.as_ref();
+        let asker = membership.map_or(PeerId::new(0, self.me()), |membership| membership.meta_peer);
+        let settled = self.proposals.asked.keys().next().copied().unwrap_or(seq);
+        Proposal { asker, boot: self.node.boot, seq, settled }
+    }
+
     /// Proposes a command here. Only its leader can.
-    fn propose_here(&mut self, command: &Bytes) -> Result<(Index, Term), NotProposed> {
+    fn propose_here(
+        &mut self,
+        proposal: &Proposal,
+        command: &Bytes,
+    ) -> Result<(Index, Term), NotProposed> {
         let Some(replica) = self.replicas.get_mut(&PartitionId::META) else {
             return Err(NotProposed::NotLeader);
         };
-        let (info, batch) = crate::partition::internal_batch(self.now.wall_ms, command);
+        let key = proposal.encode();
+        let (info, batch) = crate::partition::internal_batch(self.now.wall_ms, Some(&key), command);
         let proposed = replica.group.propose_batch(info, batch)?;
         self.dirty.insert(PartitionId::META);
         Ok((proposed.index, proposed.term))
@@ -127,13 +126,13 @@ impl<D: Disk> Core<D> {
 
     fn try_propose(&mut self, id: u64) {
         let Some(asked) = self.proposals.asked.get(&id) else { return };
-        let command = asked.command.clone();
-        let state = match self.propose_here(&command) {
-            Ok((index, term)) => AskedState::Placed(index, term),
+        let (proposal, command) = (self.proposal(id), asked.command.clone());
+        let state = match self.propose_here(&proposal, &command) {
+            Ok((index, _)) => AskedState::Placed(index),
             Err(NotProposed::Busy) => AskedState::Waiting,
             Err(NotProposed::NotLeader) => match self.leader_of(PartitionId::META) {
                 Some(leader) if leader.broker != self.me() => {
-                    let message = PeerMessage::Propose { id, command };
+                    let message = PeerMessage::Propose { proposal, command };
                     self.outbox.broker(leader.broker, &message.encode());
                     AskedState::Sent(self.now.mono)
                 }
@@ -144,55 +143,64 @@ impl<D: Disk> Core<D> {
     }
 
     /// A peer asks us to propose.
-    pub(super) fn peer_proposes(&mut self, from: BrokerId, id: u64, command: &Bytes) {
-        let at = self.propose_here(command).ok();
-        self.outbox.broker(from, &PeerMessage::Proposed { id, at }.encode());
+    pub(super) fn peer_proposes(&mut self, from: BrokerId, proposal: &Proposal, command: &Bytes) {
+        if proposal.asker.broker() != from {
+            return;
+        }
+        let at = self.propose_here(proposal, command).ok();
+        self.outbox.broker(from, &PeerMessage::Proposed { id: proposal.seq, at }.encode());
     }
 
     /// The leader has answered.
     pub(super) fn peer_proposed(&mut self, id: u64, at: Option<(Index, Term)>) {
-        let Some((index, term)) = at else { return self.retry(id) };
-        self.proposals.set_state(id, AskedState::Placed(index, term));
-        if index <= self.meta_applied {
-            let seen = self.proposals.recent.iter().rev().find(|seen| seen.0 == index).cloned();
-            match seen {
-                Some((_, at, result)) if at == term => self.decide(id, Ok(result)),
-                Some(_) => self.retry(id),
-                // So long ago that nobody knows: it may have happened.
-                None => self.decide(id, Err(ProposeError::TimedOut)),
-            }
+        match at {
+            // Applied already, and not with this proposal: another entry took its place.
+            Some((index, _)) if index <= self.meta_applied => self.retry(id),
+            Some((index, _)) => self.proposals.set_state(id, AskedState::Placed(index)),
+            None => self.retry(id),
         }
     }
 
-    /// The entry at `index` of `__meta` is applied: whoever waits for that index is decided.
-    pub(super) fn decide_proposals(&mut self, index: Index, term: Term) {
-        let here = self.proposals.placed.range((index, 0)..=(index, u64::MAX));
-        let waiting: Vec<(u64, Term)> = here
-            .filter_map(|(_, id)| match self.proposals.asked.get(id)?.state {
-                AskedState::Placed(_, placed) => Some((*id, placed)),
-                AskedState::Sent(_) | AskedState::Waiting => None,
-            })
-            .collect();
-        for (id, placed) in waiting {
-            let last = self.proposals.recent.back();
-            match last {
-                Some((at, _, result)) if *at == index && placed == term => {
-                    let result = result.clone();
-                    self.decide(id, Ok(result));
-                }
-                // Another entry took its place: it did not happen, and can be asked for again.
-                Some(_) | None => self.retry(id),
-            }
+    /// All entries of `__meta` up to `index` are applied: who was placed there and still waits is
+    /// not in them, or only in a leader's snapshot. It is asked for again.
+    pub(super) fn retry_placed(&mut self, index: Index) {
+        let here = self.proposals.placed.range(..=(index, u64::MAX));
+        for id in here.map(|(_, id)| *id).collect::<Vec<_>>() {
+            self.retry(id);
         }
+    }
+
+    /// A command is applied: if this node asked for it, whoever waits is answered.
+    pub(super) fn proposal_decided(
+        &mut self,
+        proposal: &Proposal,
+        result: Result<Outcome, Refusal>,
+    ) {
+        if self.is_ours(proposal) {
+            self.decide(proposal.seq, result.map_err(ProposeError::Refused));
+        }
+    }
+
+    /// A command is not applied, as it was before. Whoever still waits for it has missed that: it
+    /// was in a leader's snapshot.
+    pub(super) fn proposal_repeated(&mut self, proposal: &Proposal) {
+        if self.is_ours(proposal) {
+            self.decide(proposal.seq, Err(ProposeError::TimedOut));
+        }
+    }
+
+    fn is_ours(&self, proposal: &Proposal) -> bool {
+        let Proposal { asker, boot, seq, settled: _ } = *proposal;
+        let ours = self.proposal(seq);
+        (asker, boot) == (ours.asker, ours.boot)
     }
 
     fn retry(&mut self, id: u64) {
         self.proposals.set_state(id, AskedState::Waiting);
     }
 
-    fn decide(&mut self, id: u64, result: Result<Result<Outcome, Refusal>, ProposeError>) {
+    fn decide(&mut self, id: u64, result: Result<Outcome, ProposeError>) {
         if let Some(asked) = self.proposals.take(id) {
-            let result = result.and_then(|decided| decided.map_err(ProposeError::Refused));
             (asked.then)(self, result);
         }
     }
@@ -209,7 +217,7 @@ impl<D: Disk> Core<D> {
             match asked.state {
                 AskedState::Waiting => again.push(*id),
                 AskedState::Sent(at) if now.since(at) >= RESEND_AFTER => again.push(*id),
-                AskedState::Sent(_) | AskedState::Placed(..) => {}
+                AskedState::Sent(_) | AskedState::Placed(_) => {}
             }
         }
         for id in late {

@@ -113,12 +113,8 @@ impl<D: Disk> Core<D> {
 
     fn create_replica(&mut self, id: PartitionId, birth: Birth) {
         let (disk, limits) = (self.disk.clone(), &self.config.limits.log);
-        match GroupLog::create(disk, &mut self.wal, id, birth, limits) {
-            Ok(log) => self.open_replica(id, log),
-            Err(error) => {
-                tracing::error!(group = %id, error = %with_causes(&error), "no replica was made");
-            }
-        }
+        let log = GroupLog::create(disk, &mut self.wal, id, birth, limits);
+        self.open_replica(id, log);
     }
 
     fn open_replica(&mut self, id: PartitionId, log: GroupLog<D>) {
@@ -154,6 +150,7 @@ impl<D: Disk> Core<D> {
     }
 
     fn destroy_replica(&mut self, id: PartitionId) {
+        self.damaged.remove(&id);
         let awake = self.evict(id).map(|replica| replica.group.into_log());
         let log = awake
             .or_else(|| self.dormant.remove(&id))
@@ -169,19 +166,21 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Asks for a new life of every replica here that is damaged, where others can rebuild it.
+    /// Asks for a new life of every replica here that is damaged, where others can do without it and
+    /// rebuild it.
     pub(super) fn replace_damaged(&mut self) {
         if self.replacing || self.meta.cluster_id().is_none() {
             return;
         }
-        let damaged = self.offline.iter().find(|(id, offline)| {
-            self.meta.partition(**id).is_some_and(|partition| {
-                partition.target.contains(&offline.peer) && partition.voters.len() > 1
-            })
-        });
-        let Some((id, offline)) = damaged else { return };
-        let command = Command::ReplaceReplica { id: *id, peer: offline.peer };
-        tracing::warn!(group = %id, peer = %offline.peer, "asks for a new replica in its place");
+        let offline = self.offline.iter().map(|(id, offline)| (*id, offline.peer));
+        let damaged = self.damaged.iter().map(|(id, damaged)| (*id, damaged.peer));
+        let Some((id, peer)) =
+            offline.chain(damaged).find(|(id, peer)| self.meta.can_replace(*id, *peer))
+        else {
+            return;
+        };
+        let command = Command::ReplaceReplica { id, peer };
+        tracing::warn!(group = %id, peer = %peer, "asks for a new replica in its place");
         self.replacing = true;
         self.propose_meta(&command, |core, _| core.replacing = false);
     }

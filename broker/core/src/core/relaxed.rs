@@ -35,9 +35,6 @@ impl<D: Disk> Replica<D> {
     }
 
     fn has_received(&self, peer: PeerId) -> Index {
-        if peer == self.group.peer() {
-            return self.group.log().last();
-        }
         let told = self.received.get(&peer).copied().unwrap_or(0);
         told.max(self.group.matched(peer))
     }
@@ -63,7 +60,13 @@ impl<D: Disk> Core<D> {
                 continue;
             }
             match group.leader() {
-                Some(leader) if leader == group.peer() => self.settle_received(id),
+                Some(leader) if leader == group.peer() => {
+                    let (me, last) = (group.peer(), group.log().last());
+                    if let Some(replica) = self.replicas.get_mut(&id) {
+                        replica.received.insert(me, last);
+                    }
+                    self.settle_received(id);
+                }
                 Some(leader) => rows.entry(leader.broker()).or_default().push(ReceivedRow {
                     group: id,
                     from: group.peer(),

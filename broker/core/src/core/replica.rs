@@ -25,7 +25,7 @@ pub(crate) struct Replica<D: Disk> {
     pub(crate) uncommitted: usize,
     /// Appends that wait for their commit, by index.
     pub(crate) appends: VecDeque<AppendWaiter>,
-    /// While leading a relaxed topic: what each follower has in its write-ahead log.
+    /// While leading a relaxed topic: what each member has in its write-ahead log, this one too.
     pub(crate) received: BTreeMap<PeerId, Index>,
     /// Parked fetches that want to hear of a new commit.
     pub(crate) fetches: BTreeSet<u64>,
@@ -74,11 +74,13 @@ pub(crate) struct AppendWaiter {
 }
 
 /// An operator that waits for a membership change.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct ChangeWaiter {
     pub(crate) index: Index,
     pub(crate) term: Term,
     pub(crate) token: u64,
+    /// What it made, once it is applied; told when that is synced.
+    pub(crate) made: Option<Vec<u8>>,
 }
 
 /// Who leads a partition.

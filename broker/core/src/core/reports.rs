@@ -41,7 +41,7 @@ impl<D: Disk> Core<D> {
         let (me, term) = (group.peer(), group.term());
         let leader_known =
             known.is_some_and(|known| known.leader_term >= term && known.leader == Some(me));
-        let (conf, conf_index) = group.log().conf();
+        let (conf, conf_index) = group.synced_conf();
         let conf_known = known.is_some_and(|known| known.conf_index >= conf_index);
         (!leader_known || !conf_known).then(|| GroupReport {
             id,

@@ -55,6 +55,11 @@ impl Syncs {
         self.full
     }
 
+    /// Whether a sync of the write-ahead log is being waited for.
+    pub(super) fn under_way(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
     /// Counts a tick; for how many of them the sync in flight has been waited for. Ticks and not
     /// time, because after a pause of the whole process the disk has done nothing wrong.
     pub(super) fn tick(&mut self) -> usize {
@@ -68,9 +73,7 @@ impl<D: Disk> Core<D> {
     pub fn flush(&mut self, now: Now) {
         self.now = now;
         loop {
-            while let Some(id) = self.dirty.pop_first() {
-                self.drive(id);
-            }
+            self.drive_dirty();
             if !self.write() {
                 break;
             }
@@ -99,6 +102,13 @@ impl<D: Disk> Core<D> {
                 self.persisted(round);
             }
             None => self.checkpoint_synced(ticket),
+        }
+    }
+
+    /// Works off the groups in which something has happened.
+    pub(super) fn drive_dirty(&mut self) {
+        while let Some(id) = self.dirty.pop_first() {
+            self.drive(id);
         }
     }
 
@@ -182,12 +192,16 @@ impl<D: Disk> Core<D> {
         for id in std::mem::take(&mut self.syncs.waiting) {
             let Some(replica) = self.replicas.get_mut(&id) else { continue };
             let outbox = &mut self.outbox;
+            let (_, shown) = replica.group.synced_conf();
             match guarded(|| replica.group.persisted(round, outbox)) {
                 Ok(()) => {
                     if replica.group.awaits_sync() {
                         self.syncs.waiting.insert(id);
                     }
                     self.dirty.insert(id);
+                    if replica.group.synced_conf().1 != shown {
+                        self.show_conf(id);
+                    }
                 }
                 Err(reason) => self.take_offline(id, reason),
             }

@@ -34,12 +34,14 @@ impl<D: Disk> Core<D> {
     pub(super) fn tick_shutdown(&mut self) {
         let Some(since) = self.shutdown.since else { return };
         if self.shutdown.drained {
-            return;
+            return self.answer_waiting_fetches();
         }
         let late = self.now.mono.since(since) >= DRAIN_MAX;
         // Nobody to take one is no reason to wait.
         if self.hand_over_all() == 0 || late {
             self.shutdown.drained = true;
+            // Consumers that wait for records need not wait for this process to go, nor it for them.
+            self.answer_waiting_fetches();
             self.outputs.push(Output::Drained);
         }
     }

@@ -11,7 +11,7 @@ use super::gather::Gather;
 use super::{Call, view};
 use crate::core::Core;
 use crate::error::KafkaError;
-use crate::ids::{Offset, PartitionId};
+use crate::ids::{Micros, Offset, PartitionId};
 use crate::log::disk::Disk;
 
 /// Deletes all that is committed.
@@ -20,6 +20,8 @@ const HIGH_WATERMARK: Offset = -1;
 type Part = (TopicName, DeleteRecordsPartitionResult);
 
 pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &DeleteRecordsRequest) {
+    let timeout = u64::from(request.timeout_ms.max(0).unsigned_abs());
+    let deadline = core.now.mono.after(Micros::from_millis(timeout));
     let count = request.topics.iter().map(|topic| topic.partitions.len()).sum();
     let answered = call.clone();
     let gather = Gather::new(core, count, move |core, parts: Vec<Part>| {
@@ -48,10 +50,12 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &DeleteR
         match plan {
             Err(error) => done(core, Err(error)),
             Ok(Plan::Nothing { start }) => done(core, Ok(start)),
-            Ok(Plan::Move { id, to }) => core.propose_log_start(id, to, move |core, moved| {
-                let start = core.replicas.get(&id).map_or(to, |r| r.group.log().log_start());
-                done(core, moved.map(|()| start.max(to)));
-            }),
+            Ok(Plan::Move { id, to }) => {
+                core.propose_log_start(id, to, deadline, move |core, moved| {
+                    let start = core.replicas.get(&id).map_or(to, |r| r.group.log().log_start());
+                    done(core, moved.map(|()| start.max(to)));
+                })
+            }
         }
     }
 }

@@ -111,6 +111,7 @@ fn error_of(refusal: &Refusal) -> KafkaError {
         | Refusal::StillAlive { .. }
         | Refusal::OtherDirectory { .. }
         | Refusal::NotCordoned(_)
+        | Refusal::NotSpared { .. }
         | Refusal::StillMember { .. } => KafkaError::InvalidRequest,
     }
 }

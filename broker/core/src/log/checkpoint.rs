@@ -67,6 +67,7 @@ impl Checkpoint {
         }
         wal.unsynced = job.clone();
         wal.write_pending()?;
+        wal.checkpoint_wanted = false;
         let image = encode(wal, floor, count, &w.finish());
         job.files.extend(wal.files.range(floor..).map(|(_, file)| file.file));
         job.dirs.extend([GROUPS, DIR, ""].map(str::to_owned));

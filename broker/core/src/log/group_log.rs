@@ -12,6 +12,7 @@
 
 mod flush;
 mod read;
+mod scrub;
 mod storage;
 
 use std::cell::RefCell;
@@ -34,6 +35,7 @@ use crate::log::wal::Wal;
 use crate::log::{Limits, LogError};
 
 pub use read::{Read, SegmentInfo, Slice};
+pub use scrub::Scrubbed;
 
 /// How a replica comes into being.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,12 +92,12 @@ impl<D: Disk> GroupLog<D> {
         id: PartitionId,
         birth: Birth,
         limits: &Limits,
-    ) -> Result<GroupLog<D>, LogError> {
+    ) -> GroupLog<D> {
         let Birth { peer, image } = birth;
         wal.push(Record::Create { id, peer, image: image.clone() });
         let limits =
             if *wal.limits == *limits { wal.limits.clone() } else { limits.clone().into() };
-        Ok(GroupLog::born(disk, wal.shared.clone(), limits, id, Birth { peer, image }))
+        GroupLog::born(disk, wal.shared.clone(), limits, id, Birth { peer, image })
     }
 
     pub(super) fn born(

@@ -95,7 +95,7 @@ impl Shard {
     }
 
     fn create(&mut self, id: PartitionId, birth: Birth) {
-        let log = GroupLog::create(self.disk.clone(), &mut self.wal, id, birth, &limits()).unwrap();
+        let log = GroupLog::create(self.disk.clone(), &mut self.wal, id, birth, &limits());
         self.groups.insert(id, log);
     }
 

@@ -81,6 +81,7 @@ pub struct Wal<D> {
     pub(super) dirty: Vec<FileId>,
     pub(super) dirs: Vec<String>,
     pub(super) sync_wanted: bool,
+    pub(super) checkpoint_wanted: bool,
     pending: VecDeque<Pending>,
 }
 
@@ -106,6 +107,7 @@ impl<D: Disk> Wal<D> {
             dirty: Vec::new(),
             dirs: Vec::new(),
             sync_wanted: false,
+            checkpoint_wanted: false,
             pending: VecDeque::new(),
         }
     }
@@ -153,10 +155,16 @@ impl<D: Disk> Wal<D> {
         self.node.clone()
     }
 
-    /// Whether a [`Checkpoint`](super::Checkpoint) would free files or memory.
+    /// Asks for a [`Checkpoint`](super::Checkpoint), whatever it would free.
+    pub fn want_checkpoint(&mut self) {
+        self.checkpoint_wanted = true;
+    }
+
+    /// Whether a [`Checkpoint`](super::Checkpoint) would free files or memory, or was asked for.
     #[must_use]
     pub fn wants_checkpoint(&self) -> bool {
-        self.files.range(self.floor..).count() as u64 > self.limits.wal_files_max
+        self.checkpoint_wanted
+            || self.files.range(self.floor..).count() as u64 > self.limits.wal_files_max
             || self.shared.flushable() > self.limits.unflushed_bytes_max
             || self.shared.reclaimable() > self.limits.reclaim_bytes
     }

@@ -152,6 +152,14 @@ pub enum Refusal {
     /// The id is taken or reserved.
     #[error("topic id {0} is taken or reserved; draw another")]
     TopicIdTaken(Uuid),
+    /// Without it the group would have no quorum.
+    #[error("partition {id} cannot do without its replica {peer} before others are whole")]
+    NotSpared {
+        /// The group.
+        id: PartitionId,
+        /// The replica.
+        peer: PeerId,
+    },
     /// No topic with this id.
     #[error("there is no topic with id {0}")]
     UnknownTopicId(Uuid),

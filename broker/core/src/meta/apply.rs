@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use raft::eraftpb::ConfChangeV2;
 
 use super::applied::{Applied, AssignmentError, Outcome, Refusal};
+use super::askers::Proposal;
 use super::brokers::Arrival;
 use super::command::{Command, ConfigResource, GroupReport, Registration};
 use super::conf_change;
@@ -56,6 +57,12 @@ impl State {
                 Ok(Applied::default())
             }
         }
+    }
+
+    /// Whether a command that was asked for so is to be applied: false if it was before, or if its
+    /// asker has given it up.
+    pub fn admit(&mut self, proposal: &Proposal) -> bool {
+        self.askers.admit(proposal)
     }
 
     /// Takes in a membership change of `__meta` itself, which is the entry at `index`. As changes
@@ -138,6 +145,7 @@ impl State {
             return Err(Refusal::StillMember { broker: id, groups, meta });
         }
         self.brokers.remove(id);
+        self.askers.remove(id);
         let mut applied = Applied { brokers_changed: true, ..Applied::default() };
         if self.overrides.brokers.remove(&id).is_some() {
             applied.configs_changed.insert(ConfigResource::Broker(Some(id)));
@@ -291,9 +299,13 @@ impl State {
 
     /// Repeated for a life that was replaced already, it changes nothing.
     fn replace_replica(&mut self, index: Index, id: PartitionId, peer: PeerId) -> Result {
+        let spared = self.can_replace(id, peer);
         let partition = self.partitions.get_mut(&id).ok_or(Refusal::UnknownPartition(id))?;
         let mut applied = Applied::default();
         if partition.target.contains(&peer) {
+            if !spared {
+                return Err(Refusal::NotSpared { id, peer });
+            }
             partition.replace_target(peer.broker(), PeerId::new(index, peer.broker()));
             applied.touched.insert(id);
         }

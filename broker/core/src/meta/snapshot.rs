@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::askers::Askers;
 use super::brokers::Broker;
 use super::command::Registration;
 use super::configs::Overrides;
@@ -16,7 +17,9 @@ use super::topics::Topic;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::ids::PeerId;
 
+/// Without who asked for what.
 const V1: u8 = 1;
+const V2: u8 = 2;
 
 impl State {
     /// The state's bytes.
@@ -31,9 +34,10 @@ impl State {
             topics,
             partitions,
             overrides,
+            askers,
         } = self;
         let mut w = Writer::new();
-        w.u8(V1);
+        w.u8(V2);
         put_text(&mut w, cluster_id);
         w.u32(*brokers_wanted).bool(*open).i64(*next_producer_id);
         w.list(brokers.by_id.values(), put_registered);
@@ -51,6 +55,7 @@ impl State {
             put_broker(w, *id);
             put_configs(w, configs);
         });
+        askers.put(&mut w);
         w.finish()
     }
 
@@ -58,7 +63,7 @@ impl State {
     pub fn decode(bytes: Bytes) -> Result<State, CodecError> {
         let mut r = Reader::new(bytes);
         let version = r.u8("state version")?;
-        if version != V1 {
+        if ![V1, V2].contains(&version) {
             return Err(CodecError::Unknown { what: "state version", value: version.into() });
         }
         let mut state = State {
@@ -79,6 +84,9 @@ impl State {
         let partitions = r.list("partitions", |r| Ok((get_partition_id(r)?, get_partition(r)?)))?;
         state.partitions = partitions.into_iter().collect();
         state.overrides = get_overrides(&mut r)?;
+        if version != V1 {
+            state.askers = Askers::get(&mut r)?;
+        }
         r.end()?;
         Ok(state)
     }

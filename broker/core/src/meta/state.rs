@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::askers::Askers;
 use super::brokers::{Broker, Brokers};
 use super::configs::Overrides;
 use super::partitions::{Partition, Partitions, Replica};
@@ -23,6 +24,7 @@ pub struct State {
     pub(super) topics: Topics,
     pub(super) partitions: Partitions,
     pub(super) overrides: Overrides,
+    pub(super) askers: Askers,
 }
 
 /// How much one broker carries of the data groups.
@@ -139,6 +141,23 @@ impl State {
         };
         let born = partition.birth.contains(&peer);
         Some(Replica { peer, born, initial_voters: partition.birth.clone() })
+    }
+
+    /// Whether a replica can be given up for a new life on its broker: it has a place there, and if
+    /// it has a vote, the others are enough without it, as they live and keep their own places.
+    #[must_use]
+    pub fn can_replace(&self, id: PartitionId, peer: PeerId) -> bool {
+        let Some(partition) = self.partition(id) else { return false };
+        let stays = |other: &&PeerId| {
+            let lives = self.broker(other.broker()).is_some_and(|broker| !broker.fenced);
+            **other != peer && lives && partition.target.contains(other)
+        };
+        let voters = [&partition.voters, &partition.outgoing];
+        partition.target.contains(&peer)
+            && voters
+                .into_iter()
+                .filter(|half| half.contains(&peer))
+                .all(|half| half.iter().filter(stays).count() > half.len() / 2)
     }
 
     /// The replicas of data groups that this broker must hold, by group.

@@ -3,7 +3,7 @@
 
 use crate::core::Core;
 use crate::error::KafkaError;
-use crate::ids::{Offset, PartitionId};
+use crate::ids::{Micros, Offset, PartitionId};
 use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::group_log::GroupLog;
@@ -25,15 +25,17 @@ impl<D: Disk> Core<D> {
         }
         for (id, start) in due {
             tracing::info!(group = %id, start, "records expire");
-            self.propose_log_start(id, start, |_, _| {});
+            self.propose_log_start(id, start, Micros(u64::MAX), |_, _| {});
         }
     }
 
-    /// Proposes that a partition starts at `offset`; `then` is called when that is decided.
+    /// Proposes that a partition starts at `offset`; `then` is called when that is decided, or at
+    /// the deadline.
     pub(crate) fn propose_log_start(
         &mut self,
         id: PartitionId,
         offset: Offset,
+        deadline: Micros,
         then: impl FnOnce(&mut Core<D>, Result<(), KafkaError>) + 'static,
     ) {
         let Some(replica) = self.replicas.get_mut(&id) else {
@@ -42,7 +44,7 @@ impl<D: Disk> Core<D> {
         match replica.group.propose_log_start(offset) {
             Ok(at) => {
                 self.mark_dirty(id);
-                self.await_log_start(id, at, Box::new(then));
+                self.await_log_start(id, at, deadline, Box::new(then));
             }
             Err(_) => then(self, Err(KafkaError::NotLeaderOrFollower)),
         }

@@ -1,20 +1,30 @@
 //! What travels in one frame between two brokers: Raft messages of many groups with the payloads
 //! that their entries name, packed heartbeats, and the brokers' own messages.
 //!
-//! A frame is a version byte and sections; a section is a tag and its body. Payloads are parts of
-//! their own, so that they leave a broker without being copied together.
+//! A frame is a version byte, the number of the stream that it answers, and sections; a section is
+//! a tag and its body. Payloads are parts of their own, so that they leave a broker without being
+//! copied together.
 
 use bytes::Bytes;
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 
 use super::heartbeat::Heartbeat;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::ids::PartitionId;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const TAG_RAFT: u8 = 1;
 const TAG_HEARTBEATS: u8 = 2;
 const TAG_BROKER: u8 = 3;
+
+/// A frame, as its receiver sees it.
+#[derive(Debug)]
+pub struct Frame {
+    /// The newest stream of the receiver that its sender had heard of; 0 for none.
+    pub answers: u64,
+    /// What it says, in order.
+    pub sections: Vec<Section>,
+}
 
 /// One section of a frame, as its receiver sees it.
 #[derive(Debug)]
@@ -50,9 +60,19 @@ pub enum FrameError {
     Encode(#[from] chronik_raft_bridge::EncodeError),
 }
 
+/// Whether a message tells a leader what became of what it sent. On a stream that has broken since,
+/// that is no news of the one that is open now. Votes are not meant: they are promises that hold.
+pub fn is_answer(message: &Message) -> bool {
+    matches!(
+        message.get_msg_type(),
+        MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse
+    )
+}
+
 /// Builds one frame.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FrameBuilder {
+    answers: u64,
     parts: Vec<Bytes>,
     open: Writer,
     heartbeats: Vec<Heartbeat>,
@@ -60,6 +80,24 @@ pub struct FrameBuilder {
 }
 
 impl FrameBuilder {
+    /// A frame to a peer whose newest stream to us has this number; 0 for none.
+    #[must_use]
+    pub fn new(answers: u64) -> FrameBuilder {
+        FrameBuilder {
+            answers,
+            parts: Vec::new(),
+            open: Writer::default(),
+            heartbeats: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The number that it was begun with.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.answers
+    }
+
     /// Adds a message of a group. Heartbeats are held back and packed.
     pub fn raft(
         &mut self,
@@ -113,7 +151,7 @@ impl FrameBuilder {
 
     fn begin(&mut self) {
         if self.parts.is_empty() && self.open.is_empty() {
-            self.open.u8(VERSION);
+            self.open.u8(VERSION).u64(self.answers);
         }
     }
 
@@ -126,8 +164,8 @@ impl FrameBuilder {
     }
 }
 
-/// The sections of a frame, in their order; heartbeats come out as messages again.
-pub fn decode(frame: Bytes) -> Result<Vec<Section>, FrameError> {
+/// Reads a frame; heartbeats come out as messages again.
+pub fn decode(frame: Bytes) -> Result<Frame, FrameError> {
     let mut from = Reader::new(frame);
     match from.u8("frame version")? {
         VERSION => {}
@@ -135,6 +173,7 @@ pub fn decode(frame: Bytes) -> Result<Vec<Section>, FrameError> {
             return Err(CodecError::Unknown { what: "frame version", value: value.into() }.into());
         }
     }
+    let answers = from.u64("stream that the frame answers")?;
     let mut sections = Vec::new();
     while from.left() > 0 {
         match from.u8("section tag")? {
@@ -153,7 +192,7 @@ pub fn decode(frame: Bytes) -> Result<Vec<Section>, FrameError> {
             }
         }
     }
-    Ok(sections)
+    Ok(Frame { answers, sections })
 }
 
 fn decode_raft(from: &mut Reader) -> Result<Section, FrameError> {
@@ -187,11 +226,12 @@ mod tests {
         append.entries = vec![Entry { index: 9, term: 5, ..Entry::default() }];
         let mut beat = Message { from: 1, to: 2, term: 5, commit: 8, ..Message::default() };
         beat.set_msg_type(MessageType::MsgHeartbeat);
-        let mut builder = FrameBuilder::default();
+        let mut builder = FrameBuilder::new(77);
         builder.raft(group, &append, vec![Bytes::from_static(b"payload")]).unwrap();
         builder.raft(group, &beat, Vec::new()).unwrap();
         builder.broker(b"hello");
-        let sections = decode(join(&builder.finish().unwrap())).unwrap();
+        let Frame { answers, sections } = decode(join(&builder.finish().unwrap())).unwrap();
+        assert_eq!(answers, 77);
         let [
             Section::Raft { message: first, payloads, .. },
             Section::Broker(words),
@@ -209,7 +249,15 @@ mod tests {
 
     #[test]
     fn nothing_makes_no_frame() {
-        assert!(FrameBuilder::default().finish().is_none());
+        assert!(FrameBuilder::new(1).finish().is_none());
+    }
+
+    #[test]
+    fn golden() {
+        let mut builder = FrameBuilder::new(0x0102);
+        builder.broker(b"hi");
+        let expected = [2, 0, 0, 0, 0, 0, 0, 1, 2, TAG_BROKER, 0, 0, 0, 2, b'h', b'i'];
+        assert_eq!(join(&builder.finish().unwrap()), expected[..]);
     }
 
     proptest! {
@@ -220,7 +268,7 @@ mod tests {
 
         #[test]
         fn a_cut_frame_is_refused(cut in 1usize..40) {
-            let mut builder = FrameBuilder::default();
+            let mut builder = FrameBuilder::new(1);
             let mut append = Message { from: 1, to: 2, term: 5, ..Message::default() };
             append.set_msg_type(MessageType::MsgAppend);
             builder.raft(PartitionId::META, &append, vec![Bytes::from_static(&[1; 40])]).unwrap();

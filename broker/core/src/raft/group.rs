@@ -15,6 +15,7 @@ use raft::eraftpb::{Entry as RaftEntry, Message, MessageType};
 use raft::{RawNode, SnapshotStatus, StateRole};
 
 use super::ready::is_member;
+use super::synced_conf::SyncedConf;
 use super::timeouts::{
     ELECTION_TICK, ELECTION_TICK_MAX, ELECTION_TICK_MIN, HEARTBEAT_TICK, election_timeout,
 };
@@ -96,6 +97,8 @@ pub struct Group<D: Disk> {
     pub(super) staged: BTreeMap<(Index, Term), Bytes>,
     /// Readies whose sync is still to come, oldest first.
     pub(super) persisting: VecDeque<Persisting>,
+    /// The membership that may be told to others.
+    pub(super) synced_conf: SyncedConf,
     /// Peers that a snapshot was sent to, and the ticks since.
     pub(super) snapshots: BTreeMap<PeerId, usize>,
     /// When each peer last said something, in ticks; raft-rs's own mark is reset all the time.
@@ -155,8 +158,10 @@ impl<D: Disk> Group<D> {
             ..raft::Config::default()
         };
         let next_offset = log.log_end();
-        let (conf, _) = log.conf();
+        let (conf, conf_index) = log.conf();
         let stopped = !conf.voters.is_empty() && !is_member(conf, log.peer());
+        // Read back and maybe not synced; but nobody leads, or is asked, before the first sync.
+        let synced_conf = SyncedConf::new(conf.clone(), conf_index);
         let raw = RawNode::new(&config, log, &settings.logger)?;
         let mut group = Group {
             id,
@@ -164,6 +169,7 @@ impl<D: Disk> Group<D> {
             stopped,
             staged: BTreeMap::new(),
             persisting: VecDeque::new(),
+            synced_conf,
             snapshots: BTreeMap::new(),
             heard: BTreeMap::new(),
             ticks: 0,
@@ -389,39 +395,6 @@ impl<D: Disk> Group<D> {
         }
         self.expire_snapshots();
         self.retime();
-    }
-
-    /// Asks for votes now.
-    pub fn campaign(&mut self) {
-        if !self.stopped && self.raw.raft.promotable() && !self.leads() {
-            let _ = self.raw.campaign();
-            self.retime();
-        }
-    }
-
-    /// Hands the leadership to `to`, or to the voter with the longest log. Whether anyone was there
-    /// to take it.
-    pub fn transfer_leadership(&mut self, to: Option<PeerId>) -> bool {
-        if !self.leads() {
-            return false;
-        }
-        let raft = &self.raw.raft;
-        if raft.lead_transferee.is_some() {
-            return true;
-        }
-        let voters = raft.prs().conf().voters().ids();
-        let best = raft
-            .prs()
-            .iter()
-            .filter(|(id, _)| {
-                **id != raft.id && voters.contains(**id) && self.is_active(PeerId(**id))
-            })
-            .filter(|(id, _)| to.is_none_or(|to| to.0 == **id))
-            .max_by_key(|(id, progress)| (progress.matched, std::cmp::Reverse(**id)));
-        let Some((&id, _)) = best else { return false };
-        self.raw.transfer_leader(id);
-        self.retime();
-        true
     }
 
     /// The stream to the peers on `broker` broke: what was under way is lost.

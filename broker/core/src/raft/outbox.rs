@@ -13,6 +13,8 @@ use crate::ids::{BrokerId, PartitionId, PeerId};
 #[derive(Debug, Default)]
 pub struct Outbox {
     frames: BTreeMap<BrokerId, Vec<FrameBuilder>>,
+    /// The newest stream that each peer has opened to us.
+    heard: BTreeMap<BrokerId, u64>,
 }
 
 /// A frame is closed at this size; the transport's limit is four times as large.
@@ -40,10 +42,18 @@ impl Outbox {
         })
     }
 
+    /// A peer has opened a stream to us: what is added from now on answers that one.
+    pub fn hears(&mut self, peer: BrokerId, stream: u64) {
+        self.heard.insert(peer, stream);
+    }
+
     fn frame(&mut self, to: BrokerId) -> &mut FrameBuilder {
+        let answers = self.heard.get(&to).copied().unwrap_or(0);
         let frames = self.frames.entry(to).or_default();
-        if frames.last().is_none_or(|frame| frame.bytes() >= FRAME_BYTES_MAX) {
-            frames.push(FrameBuilder::default());
+        let goes_on =
+            |frame: &FrameBuilder| frame.bytes() < FRAME_BYTES_MAX && frame.answers() == answers;
+        if !frames.last().is_some_and(goes_on) {
+            frames.push(FrameBuilder::new(answers));
         }
         frames.last_mut().expect("one was just pushed")
     }

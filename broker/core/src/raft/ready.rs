@@ -10,9 +10,10 @@
 use bytes::Bytes;
 use raft::eraftpb::{ConfChangeV2, ConfState, Entry as RaftEntry, Message, MessageType};
 
+use super::envelope::is_answer;
 use super::group::{Group, Persisting};
 use super::outbox::Outbox;
-use crate::ids::{Index, PeerId, Term};
+use crate::ids::{BrokerId, Index, PeerId, Term};
 use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::entry::{Descriptor, Entry, EntryError, describe};
@@ -93,6 +94,8 @@ impl<D: Disk> Group<D> {
         if let Some(fault) = self.log().take_fault() {
             return Err(fault.into());
         }
+        let (conf, index) = self.raw.store().conf();
+        self.synced_conf.note(round, conf, index);
         // A payload that no Ready asked for belongs to an entry that raft refused.
         self.staged.clear();
         let bytes = driven.committed.iter().map(|entry| entry.what.payload_len()).sum();
@@ -156,12 +159,22 @@ impl<D: Disk> Group<D> {
                 self.persist_now(ready, outbox)?;
             }
         }
+        self.synced_conf.persisted(round);
         Ok(())
     }
 
-    /// Whether a Ready still waits for its sync.
+    /// Answers to a peer that wait for their sync are not worth sending any more.
+    pub fn forget_answers(&mut self, to: BrokerId) {
+        for ready in &mut self.persisting {
+            ready
+                .messages
+                .retain(|message| PeerId(message.to).broker() != to || !is_answer(message));
+        }
+    }
+
+    /// Whether a Ready, or a membership, still waits for its sync.
     pub fn awaits_sync(&self) -> bool {
-        !self.persisting.is_empty()
+        !self.persisting.is_empty() || self.synced_conf.awaits_sync()
     }
 
     fn persist_later(

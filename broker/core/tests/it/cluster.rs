@@ -1,10 +1,10 @@
 //! A few cores that are connected by perfect streams: what one sends, the other has at once. Time
 //! goes on by ticks. The hostile world is the simulator's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, Description};
-use chronik_core::core::input::{Input, Token};
+use chronik_core::core::input::{Hello, Input, Token};
 use chronik_core::core::output::Output;
 use chronik_core::core::{Config, Core, Limits, OpenError};
 use chronik_core::ids::{BrokerId, Micros, Now, Uuid};
@@ -15,6 +15,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<BrokerId, Node>,
     pub(crate) now: Now,
     tokens: u64,
+    /// The newest stream from the first to the second; all have numbers of their own.
+    streams: BTreeMap<(BrokerId, BrokerId), u64>,
     /// A broker whose disk syncs nothing any more.
     pub(crate) hangs: Option<BrokerId>,
     pub(crate) admin: BTreeMap<u64, Result<AdminResponse, AdminError>>,
@@ -23,6 +25,12 @@ pub(crate) struct Cluster {
     pub(crate) limits: Limits,
     /// Nodes whose disks do not come back from a sync, with what they were asked.
     pub(crate) hanging: BTreeMap<BrokerId, Vec<Output>>,
+    /// Frames that each broker has sent.
+    pub(crate) frames: BTreeMap<BrokerId, u64>,
+    /// Streams that lose what is sent on them, by sender and receiver.
+    cut: BTreeSet<(BrokerId, BrokerId)>,
+    /// Brokers that are expected to give up, and what they said.
+    pub(crate) dying: BTreeMap<BrokerId, Option<String>>,
 }
 
 pub(crate) struct Node {
@@ -42,12 +50,16 @@ impl Cluster {
             nodes: BTreeMap::new(),
             now: Now { mono: Micros(1_000_000), wall_ms: 1_700_000_000_000 },
             tokens: 0,
+            streams: BTreeMap::new(),
             hangs: None,
             admin: BTreeMap::new(),
             closed: Vec::new(),
             replies: BTreeMap::new(),
             limits,
             hanging: BTreeMap::new(),
+            frames: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            dying: BTreeMap::new(),
         };
         for id in 1..=brokers {
             cluster.start(BrokerId(id), MemDisk::new());
@@ -86,17 +98,27 @@ impl Cluster {
         let others: Vec<BrokerId> =
             self.nodes.keys().copied().filter(|other| *other != id).collect();
         for other in others {
-            let hello = self.nodes[&id].core.hello();
-            let node = self.nodes.get_mut(&other).unwrap();
-            node.inbox.push_back(Input::PeerConnected(hello));
-            node.inbox.push_back(Input::PeerReachable { to: id, reachable: true });
-            let hello = self.nodes[&other].core.hello();
-            let node = self.nodes.get_mut(&id).unwrap();
-            node.inbox.push_back(Input::PeerConnected(hello));
-            node.inbox.push_back(Input::PeerReachable { to: other, reachable: true });
+            for (from, to) in [(id, other), (other, id)] {
+                let hello = self.dial(from, to);
+                self.nodes.get_mut(&to).unwrap().inbox.push_back(Input::PeerConnected(hello));
+            }
         }
         self.settle();
         Ok(())
+    }
+
+    /// Opens a stream for its sender; the hello is still to be heard.
+    pub(crate) fn dial(&mut self, from: BrokerId, to: BrokerId) -> Hello {
+        let stream = self.streams.values().max().copied().unwrap_or(0) + 1;
+        self.streams.insert((from, to), stream);
+        let node = self.nodes.get_mut(&from).unwrap();
+        node.inbox.push_back(Input::PeerReachable { to, stream: Some(stream) });
+        self.hello(from, to)
+    }
+
+    /// What a broker said when it opened its stream to another.
+    pub(crate) fn hello(&self, from: BrokerId, to: BrokerId) -> Hello {
+        Hello { stream: self.streams[&(from, to)], ..self.nodes[&from].core.hello() }
     }
 
     /// Ends a node as kill -9 does; its disk stays.
@@ -112,7 +134,7 @@ impl Cluster {
         self.hanging.remove(&id);
         for other in self.nodes.values_mut() {
             other.inbox.push_back(Input::PeerGone { from: id });
-            other.inbox.push_back(Input::PeerReachable { to: id, reachable: false });
+            other.inbox.push_back(Input::PeerReachable { to: id, stream: None });
         }
         self.settle();
         node.disk
@@ -123,6 +145,22 @@ impl Cluster {
         for sync in self.hanging.remove(&id).unwrap() {
             self.carry_out(id, sync);
         }
+        self.settle();
+    }
+
+    /// What `from` sends to `to` is lost from now on.
+    pub(crate) fn cut(&mut self, from: BrokerId, to: BrokerId) {
+        self.cut.insert((from, to));
+    }
+
+    /// A new stream takes the place of one that lost everything.
+    pub(crate) fn mend(&mut self, from: BrokerId, to: BrokerId) {
+        self.cut.remove(&(from, to));
+        let inbox = &mut self.nodes.get_mut(&from).unwrap().inbox;
+        inbox.push_back(Input::PeerReachable { to, stream: None });
+        let hello = self.dial(from, to);
+        let inbox = &mut self.nodes.get_mut(&to).unwrap().inbox;
+        inbox.extend([Input::PeerGone { from }, Input::PeerConnected(hello)]);
         self.settle();
     }
 
@@ -177,7 +215,9 @@ impl Cluster {
 
     fn carry_out(&mut self, id: BrokerId, output: Output) {
         match output {
+            Output::Send { to, .. } if self.cut.contains(&(id, to)) => {}
             Output::Send { to, frame } => {
+                *self.frames.entry(id).or_default() += 1;
                 if let Some(node) = self.nodes.get_mut(&to) {
                     node.inbox
                         .push_back(Input::PeerFrame { from: id, frame: frame.concat().into() });
@@ -203,7 +243,10 @@ impl Cluster {
             }
             Output::Close(token) => self.closed.push(token),
             Output::StepReply { .. } | Output::Drained | Output::Wipe => {}
-            Output::Fatal(reason) => panic!("broker {id}: {reason}"),
+            Output::Fatal(reason) => match self.dying.get_mut(&id) {
+                Some(said) => *said = Some(reason),
+                None => panic!("broker {id}: {reason}"),
+            },
         }
     }
 

@@ -1,6 +1,8 @@
-//! Damage in committed data: the replica goes offline, is named, and is rebuilt from its peers.
+//! Damage in committed data: the replica is named and rebuilt from its peers, whether a client comes
+//! upon it or nobody does.
 
-use chronik_core::ids::{BrokerId, PartitionId};
+use chronik_core::core::Limits;
+use chronik_core::ids::{BrokerId, Micros, PartitionId};
 use chronik_core::log::disk::Disk;
 use chronik_core::log::mem_disk::MemDisk;
 
@@ -69,7 +71,10 @@ fn damage_in_the_write_ahead_log_takes_its_group_offline_until_it_is_rebuilt() {
 
 /// Three brokers whose records are in segments that a checkpoint vouches for, and one of them.
 fn flushed(round: u8) -> (Client, Records, BrokerId) {
-    let mut limits = small();
+    flushed_within(Limits { scrub_bytes_per_second: 0, ..small() }, round)
+}
+
+fn flushed_within(mut limits: Limits, round: u8) -> (Client, Records, BrokerId) {
     (limits.log.wal_files_max, limits.log.wal_file_bytes) = (1, 16 << 10);
     let mut client = with_topic(grown(Cluster::with(3, limits)), &[]);
     let records = filled(&mut client);
@@ -112,4 +117,81 @@ fn damage_in_the_records_of_a_segment_takes_its_group_offline_until_it_is_rebuil
         assert_found(&mut client, victim, 7);
         assert_rebuilt(&mut client, victim, &records);
     }
+}
+
+/// Damages records on a broker that is down, and has it look at all that it holds.
+fn damaged_unread(client: &mut Client, victim: BrokerId) {
+    let disk = client.cluster.kill(victim);
+    damage(&disk, "groups/", b"value 0007");
+    client.cluster.start(victim, disk);
+    for _ in 0..50 {
+        client.cluster.run(100);
+        let description = client.cluster.describe(victim);
+        if let [(_, reason)] = &description.offline[..] {
+            assert!(reason.contains("in service") && reason.contains("damaged"), "{reason}");
+            assert_eq!(client.cluster.nodes[&victim].core.inspect().damaged, 1);
+            return;
+        }
+    }
+    panic!("nobody finds the damage");
+}
+
+/// That every replica is sound, in the end.
+fn assert_whole(client: &mut Client, records: &Records) {
+    for _ in 0..4 {
+        client.cluster.run(3_000);
+        operate(&mut client.cluster);
+    }
+    for id in (1..=3).map(BrokerId) {
+        assert_eq!(client.cluster.describe(id).offline, []);
+        lead(client, "t", id);
+        assert_eq!(&read(client, "t"), records, "broker {id}");
+    }
+}
+
+#[test]
+fn damage_that_nobody_reads_is_found_and_the_replica_rebuilt() {
+    for round in 0..2 {
+        let (mut client, records, victim) = flushed_within(small(), round);
+        damaged_unread(&mut client, victim);
+        assert_whole(&mut client, &records);
+        let scrubbed = client.cluster.nodes[&victim].core.inspect().counters.scrubbed_bytes;
+        assert!(scrubbed > 1_000, "{scrubbed}");
+    }
+}
+
+#[test]
+fn two_damaged_replicas_of_three_are_rebuilt_one_after_the_other() {
+    let (mut client, records, _) = flushed_within(small(), 0);
+    let victims = followers(&mut client, "t");
+    let disks: Vec<MemDisk> = victims.iter().map(|id| client.cluster.kill(*id)).collect();
+    for (victim, disk) in victims.iter().zip(disks) {
+        damage(&disk, "groups/", b"value 0007");
+        client.cluster.start(*victim, disk);
+    }
+    assert_whole(&mut client, &records);
+}
+
+#[test]
+fn damage_in_the_clusters_metadata_is_found_and_written_over() {
+    let mut limits = Limits { scrub_interval: Micros::from_millis(1_000), ..small() };
+    (limits.log.wal_files_max, limits.log.wal_file_bytes) = (1, 16 << 10);
+    let mut client = with_topic(grown(Cluster::with(3, limits)), &[]);
+    filled(&mut client);
+    let victim = client.cluster.controller();
+    let disk = client.cluster.nodes[&victim].disk.clone();
+    let meta = PartitionId::META.topic.to_string();
+    let mut paths = disk.paths().into_iter();
+    let records = paths.find(|path| path.ends_with(".log") && path.contains(&meta)).unwrap();
+    assert!(disk.flip(&records, 100));
+    client.cluster.run(3_000);
+    assert_eq!(client.cluster.describe(victim).offline, []);
+    assert_eq!(client.cluster.nodes[&victim].core.inspect().damaged, 0);
+    // Before it was written anew, this start would have failed.
+    let disk = client.cluster.kill(victim);
+    client.cluster.start_life(victim, disk, 1).unwrap();
+    client.cluster.run(3_000);
+    let applied = |client: &mut Client, id| client.cluster.describe(id).meta.unwrap().applied;
+    let controller = client.cluster.controller();
+    assert_eq!(applied(&mut client, victim), applied(&mut client, controller));
 }

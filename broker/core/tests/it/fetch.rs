@@ -74,3 +74,17 @@ fn a_fetch_is_answered_when_its_topic_is_deleted() {
     assert_eq!(response.responses[0].partitions[0].error_code, 3, "unknown topic or partition");
     assert_eq!(waiting(&client), (0, 0));
 }
+
+#[test]
+fn a_fetch_is_answered_when_its_broker_stops() {
+    let mut client = client();
+    let before = fetch(&mut client, 60_000);
+    client.cluster.input(client.broker, Input::Shutdown);
+    assert!(client.cluster.replies.contains_key(&before), "its consumer is not kept waiting");
+    let response: m::FetchResponse = client.answer(ApiKey::Fetch, 12, before);
+    assert_eq!(response.responses[0].partitions[0].error_code, 0);
+    // One that was already on its way.
+    let late = fetch(&mut client, 60_000);
+    client.cluster.run(200);
+    assert!(client.cluster.replies.contains_key(&late));
+}

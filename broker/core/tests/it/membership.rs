@@ -4,12 +4,13 @@ use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, NodeState};
 use chronik_core::core::Limits;
 use chronik_core::core::input::Input;
 use chronik_core::core::node::{Membership, NodeRecord};
-use chronik_core::ids::{BrokerId, Micros, PeerId};
+use chronik_core::ids::{BrokerId, Micros, PartitionId, PeerId};
 use chronik_core::log::mem_disk::MemDisk;
 use chronik_core::log::recover;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 
 use crate::cluster::Cluster;
+use crate::records::{followers, put, with_topic};
 
 pub(crate) fn change(changes: &[(PeerId, ConfChangeType)]) -> Vec<u8> {
     let mut all = ConfChangeV2::default();
@@ -182,29 +183,59 @@ fn a_crash_in_the_middle_of_joining_is_made_good() {
     assert_eq!(cluster.describe(BrokerId(1)).state, NodeState::Member);
 }
 
-#[test]
-fn a_message_that_raft_panics_on_takes_the_replica_offline_and_nothing_else() {
-    let mut cluster = three();
-    let (controller, conf, _) = meta_conf(&mut cluster);
-    let to = conf.voters.iter().copied().find(|id| PeerId(*id).broker() != controller).unwrap();
+/// A message that no honest peer sends: raft panics on its commit.
+fn poison(topic: &str, conf: &ConfState, to: u64) -> Input {
     let mut message = raft::eraftpb::Message { to, term: 1 << 20, ..Default::default() };
     message.set_msg_type(raft::eraftpb::MessageType::MsgHeartbeat);
     message.from = *conf.voters.iter().find(|id| **id != to).unwrap();
     message.commit = 1 << 40;
-    let victim = PeerId(to).broker();
     let message = chronik_raft_bridge::encode_raft_message(&message).unwrap().into();
-    let input = Input::Step { topic: "__meta".into(), partition: 0, message, token: 1 };
-    cluster.input(victim, input);
-    cluster.run(3_000);
+    Input::Step { topic: topic.into(), partition: 0, message, token: 1 }
+}
+
+#[test]
+fn a_message_that_raft_panics_on_takes_the_replica_offline_and_nothing_else() {
+    let mut client = with_topic(three(), &[]);
+    let victim = followers(&mut client, "t")[0];
+    let cluster = &mut client.cluster;
+    let mut views = cluster.nodes[&victim].core.replica_views();
+    let view = views.find(|view| view.id != PartitionId::META).unwrap();
+    let (conf, to) = (view.conf.clone(), view.peer.0);
+    drop(views);
+    cluster.input(victim, poison("t", &conf, to));
     assert_eq!(cluster.nodes[&victim].core.inspect().offline, 1);
     assert_eq!(cluster.describe(victim).cluster_id.as_deref(), Some("c"));
+    assert_eq!(put(&mut client, "t", b"the others go on").0, 0);
+}
+
+#[test]
+fn a_broker_whose_replica_of_meta_breaks_ends_and_is_whole_after_a_restart() {
+    let mut cluster = three();
+    let (controller, conf, _) = meta_conf(&mut cluster);
+    let to = conf.voters.iter().copied().find(|id| PeerId(*id).broker() != controller).unwrap();
+    let victim = PeerId(to).broker();
+    cluster.dying.insert(victim, None);
+    cluster.input(victim, poison("__meta", &conf, to));
+    let said = cluster.dying[&victim].clone().expect("the process is to end");
+    assert!(
+        said.contains("replica of __meta") && said.contains("start the broker again"),
+        "{said}"
+    );
+    let disk = cluster.kill(victim);
+    cluster.run(3_000);
     assert_ne!(cluster.controller(), victim, "the others go on");
+    cluster.start(victim, disk);
+    cluster.run(3_000);
+    let applied = |cluster: &mut Cluster, id| cluster.describe(id).meta.unwrap().applied;
+    let now = cluster.controller();
+    assert_eq!(applied(&mut cluster, victim), applied(&mut cluster, now));
+    assert_eq!(cluster.nodes[&victim].core.inspect().offline, 0);
 }
 
 #[test]
 fn a_broker_of_another_cluster_is_not_taken_for_ours() {
     let mut cluster = three();
-    let ours = cluster.nodes[&BrokerId(2)].core.hello();
+    let ours = cluster.hello(BrokerId(2), BrokerId(1));
     let mut foreign = ours.clone();
     foreign.cluster_id = Some("another".into());
     foreign.directory = chronik_core::ids::Uuid::from_u128(999);

@@ -27,10 +27,15 @@ pub(crate) fn list_of(client: &mut Client, topic: &str, timestamp: i64) -> (i16,
 }
 
 pub(crate) fn delete(client: &mut Client, offset: i64) -> (i16, i64) {
+    delete_within(client, offset, 5_000)
+}
+
+pub(crate) fn delete_within(client: &mut Client, offset: i64, timeout_ms: i32) -> (i16, i64) {
     let topic = DeleteRecordsTopic::default()
         .with_name(topic_name("t"))
         .with_partitions(vec![DeleteRecordsPartition::default().with_offset(offset)]);
-    let request = m::DeleteRecordsRequest::default().with_topics(vec![topic]);
+    let request =
+        m::DeleteRecordsRequest::default().with_timeout_ms(timeout_ms).with_topics(vec![topic]);
     let response: m::DeleteRecordsResponse = client.ask(ApiKey::DeleteRecords, 2, &request);
     let partition = &response.topics[0].partitions[0];
     (partition.error_code, partition.low_watermark)

@@ -74,3 +74,26 @@ fn all_brokers_without_power_lose_nothing() {
         assert_holds(&mut client, "t", &records);
     }
 }
+
+#[test]
+fn a_killed_broker_says_nothing_before_what_it_reads_back_is_synced() {
+    let (mut client, records) = filled(0);
+    unsynced(&mut client);
+    let victim = followers(&mut client, "t")[0];
+    for id in client.cluster.nodes.keys().copied().collect::<Vec<_>>() {
+        if id != victim {
+            client.cluster.unhang(id);
+        }
+    }
+    // What it has written is there, but it could still be lost with the power.
+    let disk = client.cluster.kill(victim);
+    client.cluster.hanging.insert(victim, Vec::new());
+    client.cluster.frames.remove(&victim);
+    client.cluster.start(victim, disk);
+    client.cluster.run(500);
+    assert_eq!(client.cluster.frames.get(&victim), None, "it vouches for nothing");
+    client.cluster.unhang(victim);
+    client.cluster.run(500);
+    assert!(client.cluster.frames[&victim] > 0);
+    assert_holds(&mut client, "t", &records);
+}

@@ -6,9 +6,9 @@ use chronik_core::ids::BrokerId;
 use crate::kafka::Client;
 use crate::membership::three_small;
 use crate::moves::{assert_producer_known, of_producer};
-use crate::offsets::{delete, list_of};
+use crate::offsets::{delete, delete_within, list_of};
 use crate::operator::move_to_a_fourth;
-use crate::records::{Records, lead, leader, produce, read, with_topic};
+use crate::records::{Records, followers, lead, leader, produce, read, with_topic};
 
 const LAST: i32 = 59;
 
@@ -70,4 +70,16 @@ fn deleted() {
         assert_eq!(start(&mut client), expected);
         assert_everywhere(&mut client);
     }
+}
+
+#[test]
+fn a_deletion_that_is_not_decided_in_time_says_so() {
+    const TIMED_OUT: i16 = 7;
+    let mut client = with_topic(three_small(), &[]);
+    filled(&mut client);
+    for follower in followers(&mut client, "t") {
+        client.cluster.hanging.insert(follower, Vec::new());
+    }
+    client.broker = leader(&mut client, "t");
+    assert_eq!(delete_within(&mut client, 33, 300), (TIMED_OUT, -1));
 }

@@ -132,8 +132,9 @@ impl<D: Disk> GroupLog<D> {
     }
 
     /// Whole batches from the one that contains `from`, of entries up to `upto`: as many as fit,
-    /// but at least one. The first one is checked if it comes from disk: whoever finds damage in a
-    /// later one asks again from there.
+    /// but at least one. The first one is checked if it comes from disk. The others are file ranges
+    /// that nobody has read yet, and stay so: a client that finds damage in one of them asks again
+    /// from there, and what no client reads is `scrub`'s to check.
     pub fn read(&self, from: Offset, upto: Index, max_bytes: usize) -> Result<Read, LogError> {
         let mut read = Read::default();
         let upto = upto.min(self.last());
@@ -308,7 +309,7 @@ impl<D: Disk> GroupLog<D> {
     }
 
     /// The segment whose files have the entry at `index`.
-    fn cold(&self, index: Index) -> Result<&Segment, LogError> {
+    pub(super) fn cold(&self, index: Index) -> Result<&Segment, LogError> {
         let after = self.segments.partition_point(|s| s.base_index <= index);
         let segment = after.checked_sub(1).and_then(|i| self.segments.get(i));
         segment.filter(|s| index < s.end_index()).ok_or_else(|| self.out_of_range(index))

@@ -95,7 +95,7 @@ const REPORT: &str = "\
     0010000300000001000000000010000400000000000000000000000000000001000000000000";
 const PRODUCER_IDS: &str = "0c0100000002000003e8";
 const STATE: &str = "\
-    0101000000016300000003010000000000000005000000010000000200000000000000000000000000000004\
+    0201000000016300000003010000000000000005000000010000000200000000000000000000000000000004\
     0000000000000004000000036b3a3100000003703a3201000000017200000001760000000000900002000000\
     0000010000000000000000000000000000000300000002000000010000000000000000000000000000000700\
     0000017400000001000000000000000000000000040000000200000000000000000000000000000001000000\
@@ -105,6 +105,9 @@ const STATE: &str = "\
     000000000000000000010100000000004000020000000000000003000000000000000400000001000000106c\
     6f672e726574656e74696f6e2e6d730000000135000000010000000200000001000000106c6f672e72657465\
     6e74696f6e2e6d730000000135";
+/// Who asked for what: since the second version of a state.
+const ASKERS: &str = "\
+    00000001000000000040000200000000000000040000000000000005000000010000000000000006";
 
 #[test]
 fn commands() {
@@ -130,8 +133,15 @@ fn a_state() {
     let row = GroupReport { id: partition_id(7, 0), leader, conf: None };
     c.accept(&Command::Report { from: broker(2), rows: vec![row] });
     c.accept(&Command::Open);
-    assert_eq!(hex(&c.state.encode()), STATE);
+    let before = c.state.clone();
+    let proposal = Proposal { asker: peer(4, 2), boot: 4, seq: 6, settled: 5 };
+    assert!(c.state.admit(&proposal));
+    assert_eq!(hex(&c.state.encode()), [STATE, ASKERS].concat());
     assert_eq!(State::decode(c.state.encode()), Ok(c.state));
+    let mut first = before.encode().to_vec();
+    first.truncate(first.len() - 4);
+    first[0] = 1;
+    assert_eq!(State::decode(first.into()), Ok(before), "the first version is still read");
 }
 
 #[test]

@@ -308,3 +308,38 @@ fn producer_ids_are_handed_out_once() {
     c.refuse(&allocate(0), "0 producer ids cannot be reserved at once");
     c.refuse(&allocate(1_000_001), "1000001 producer ids cannot be reserved at once");
 }
+
+#[test]
+fn a_damaged_replica_is_replaced_when_the_others_are_enough() {
+    let mut c = cluster(3);
+    let (index, _) = c.accept(&create("t", 7, &[&[1, 2, 3]]));
+    let id = partition_id(7, 0);
+    let replace = |c: &Cluster, at: usize| Command::ReplaceReplica { id, peer: c.target(7, 0)[at] };
+    let why = |id: u32| {
+        let peer = peer(index, id);
+        format!(
+            "partition {} cannot do without its replica {peer} before others are whole",
+            partition_id(7, 0)
+        )
+    };
+    c.accept(&fence(3, true));
+    let first = replace(&c, 0);
+    c.refuse(&first, &why(1));
+    c.accept(&fence(3, false));
+    let (renewed, applied) = c.accept(&first);
+    assert!(applied.touched.contains(&id));
+    assert_eq!(c.target(7, 0)[0], peer(renewed, 1));
+    // The first one's vote is gone, and its new life has none yet.
+    let second = replace(&c, 1);
+    c.refuse(&second, &why(2));
+    let (again, _) = c.accept(&replace(&c, 0));
+    assert_eq!(c.target(7, 0)[0], peer(again, 1), "what has no vote is not needed");
+    let members = [vec![peer(again, 1)], peers(index, &[2, 3])].concat();
+    c.accept(&conf(id, voters(9, members)));
+    c.accept(&second);
+    let (_, applied) = c.accept(&second);
+    assert!(applied.touched.is_empty(), "done already");
+    c.accept(&create("u", 8, &[&[1]]));
+    let alone = Command::ReplaceReplica { id: partition_id(8, 0), peer: c.target(8, 0)[0] };
+    assert!(c.state.apply(99, &alone).is_err(), "there is nobody to rebuild it from");
+}

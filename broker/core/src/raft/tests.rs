@@ -1,0 +1,164 @@
+//! One replica whose peers are the test: what it does with answers and orders that come in an order
+//! which a whole cluster rarely shows.
+
+use bytes::Bytes;
+use raft::eraftpb::{
+    ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry as RaftEntry, Message,
+    MessageType,
+};
+
+use super::envelope::{Section, decode};
+use super::group::{Group, GroupSettings, Role};
+use super::outbox::Outbox;
+use crate::ids::{BrokerId, Index, PartitionId, PeerId, Uuid};
+use crate::log::entry::{Body, Entry};
+use crate::log::mem_disk::MemDisk;
+use crate::log::{Birth, GroupLog, Image, Limits, Wal, recover};
+
+const A: PeerId = PeerId(1 << 20 | 1);
+const B: PeerId = PeerId(1 << 20 | 2);
+const C: PeerId = PeerId(1 << 20 | 3);
+
+/// Replica `A`, with what its node would do for it.
+struct Node {
+    group: Group<MemDisk>,
+    wal: Wal<MemDisk>,
+    disk: MemDisk,
+    round: u64,
+    outbox: Outbox,
+}
+
+impl Node {
+    /// A replica of a group that is born with these voters.
+    fn born(voters: &[PeerId]) -> Node {
+        let (disk, limits) = (MemDisk::new(), Limits::default());
+        let mut wal = recover::open(disk.clone(), limits.clone()).unwrap().wal;
+        let voters: Vec<u64> = voters.iter().map(|peer| peer.0).collect();
+        let conf = ConfState { voters, ..ConfState::default() };
+        let image = Image { index: 1, term: 1, conf, conf_index: 1, ..Image::default() };
+        let birth = Birth { peer: A, image: Some(image) };
+        let id = PartitionId::new(Uuid::from_u128(7), 0);
+        let log = GroupLog::create(disk.clone(), &mut wal, id, birth, &limits);
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let settings =
+            GroupSettings { seed: 1, node: BrokerId(1), logger, broadcast_commit: false };
+        let group = Group::open(settings, id, log, 1).unwrap();
+        Node { group, wal, disk, round: 1, outbox: Outbox::default() }
+    }
+
+    /// Works off what is ready and writes it, without a sync; what is to be synced is in the result.
+    fn drive(&mut self) -> u64 {
+        self.group.drive(&mut self.wal, &mut self.outbox, self.round).unwrap();
+        self.round += 1;
+        self.round - 1
+    }
+
+    fn sync(&mut self, round: u64) {
+        if let Some(job) = self.wal.write().unwrap() {
+            self.disk.sync(&job).unwrap();
+        }
+        self.group.persisted(round, &mut self.outbox).unwrap();
+    }
+
+    fn settle(&mut self) {
+        while self.group.has_ready() || self.group.awaits_sync() {
+            let round = self.drive();
+            self.sync(round);
+        }
+    }
+
+    fn hear(&mut self, from: PeerId, kind: MessageType, fill: impl FnOnce(&mut Message)) {
+        let term = self.group.term();
+        let mut message = Message { from: from.0, to: A.0, term, ..Message::default() };
+        message.set_msg_type(kind);
+        fill(&mut message);
+        self.group.step(message, Vec::new());
+    }
+
+    fn appended(&mut self, from: PeerId, index: Index) {
+        self.hear(from, MessageType::MsgAppendResponse, |message| message.index = index);
+    }
+
+    /// Makes `A` the leader, by the vote of `B`.
+    fn elect(&mut self) {
+        self.group.campaign();
+        self.settle();
+        let term = self.group.term() + 1;
+        self.hear(B, MessageType::MsgRequestPreVoteResponse, |message| message.term = term);
+        self.settle();
+        self.hear(B, MessageType::MsgRequestVoteResponse, |_| {});
+        self.settle();
+        let noop = self.group.last_index();
+        self.appended(B, noop);
+        self.settle();
+        assert!(self.group.leads_and_knows());
+    }
+
+    /// What it has said to others since the last time this was asked.
+    fn said(&mut self) -> Vec<Message> {
+        let frames: Vec<_> = self.outbox.take().collect();
+        let sections = frames.into_iter().flat_map(|(_, f)| decode(f.concat().into()).unwrap().sections);
+        let messages = sections.filter_map(|section| match section {
+            Section::Raft { message, .. } => Some(message),
+            Section::Broker(_) => None,
+        });
+        messages.collect()
+    }
+}
+
+fn removal(peer: PeerId) -> Bytes {
+    let mut single = ConfChangeSingle { node_id: peer.0, ..ConfChangeSingle::default() };
+    single.set_change_type(ConfChangeType::RemoveNode);
+    let change = ConfChangeV2 { changes: vec![single].into(), ..ConfChangeV2::default() };
+    chronik_raft_bridge::encode_conf_change_v2(&change).unwrap().into()
+}
+
+/// A follower can win while the entry that removes it is on its way to be committed.
+#[test]
+fn a_leader_that_applies_its_own_removal_outlives_the_sync_of_its_last_entries() {
+    let mut node = Node::born(&[A, B, C]);
+    node.elect();
+    let change = node.group.propose_change(removal(A)).unwrap().index;
+    node.settle();
+    node.group.propose_log_start(0).unwrap();
+    let unsynced = node.drive();
+    for peer in [B, C] {
+        node.appended(peer, change);
+    }
+    node.drive();
+    assert_eq!(node.group.role(), Role::Stopped);
+    node.sync(unsynced);
+    assert_eq!((node.group.role(), node.group.leader()), (Role::Stopped, None));
+}
+
+/// The other one of two may have lost its leadership before it knew of the commit.
+#[test]
+fn a_replica_that_applied_its_removal_still_votes_for_those_who_do_not_know_of_it() {
+    let mut node = Node::born(&[A, B]);
+    let removal: RaftEntry =
+        Entry { index: 2, term: 2, body: Body::ConfChange(removal(A)) }.to_raft();
+    node.hear(B, MessageType::MsgAppend, |message| {
+        (message.term, message.index, message.log_term) = (2, 1, 1);
+        (message.entries, message.commit) = (vec![removal].into(), 2);
+    });
+    node.settle();
+    assert_eq!(node.group.role(), Role::Stopped);
+    node.said();
+    for (kind, answer) in [
+        (MessageType::MsgRequestPreVote, MessageType::MsgRequestPreVoteResponse),
+        (MessageType::MsgRequestVote, MessageType::MsgRequestVoteResponse),
+    ] {
+        node.hear(B, kind, |message| {
+            (message.term, message.index, message.log_term) = (3, 2, 2);
+        });
+        node.settle();
+        let said = node.said();
+        let [vote] = &said[..] else { panic!("{said:?}") };
+        assert_eq!((vote.get_msg_type(), vote.to, vote.reject), (answer, B.0, false));
+    }
+    for _ in 0..50 {
+        node.group.tick();
+    }
+    node.settle();
+    assert_eq!(node.said(), [], "it never asks for votes itself");
+}
