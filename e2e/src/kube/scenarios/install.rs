@@ -8,8 +8,10 @@ use serde_json::json;
 use super::{Scenario, ensure};
 use crate::kube::cluster::STALL;
 use crate::kube::kubectl::text;
+use crate::kube::release;
 use crate::kube::world::{MADE, NAMESPACE, World};
 use crate::wait::{self, Look};
+use crate::workspace;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -32,6 +34,7 @@ fn install(world: &mut World) -> Result<()> {
     let load = world.load(&world.cluster, 3)?;
     world.judge(load)?;
     world.step("a client in a pod, by the bootstrap service", None, client_in_a_pod)?;
+    operator_metrics(world)?;
     let claims = world.cluster.claims()?;
     ensure(claims.len() == 3, format!("a volume for each of three brokers, not {claims:?}"))?;
     let name = world.cluster.name();
@@ -44,6 +47,27 @@ fn install(world: &mut World) -> Result<()> {
     ensure(bootstrap.contains(':'), format!("status.bootstrap is {bootstrap:?}"))?;
     let shown = world.kubectl.run(&["get", "chronikclusters"])?;
     ensure(shown.contains("Ready"), format!("kubectl get shows:\n{shown}"))
+}
+
+/// The chart's alerts and its dashboard ask for metrics that the operator has.
+fn operator_metrics(world: &World) -> Result<()> {
+    let mut served = String::new();
+    for pod in world.release.pods()? {
+        let path =
+            format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy/metrics", release::NAMESPACE);
+        served += &world.kubectl.run(&["get", "--raw", &path])?;
+    }
+    let files = workspace::root().join("charts/chronik-operator/files");
+    for file in ["dashboard.json", "rules.yaml"] {
+        let text = std::fs::read_to_string(files.join(file))?;
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for metric in words.filter(|word| word.starts_with("chronik_operator_")) {
+            // What counts errors is there once there was one.
+            let is_there = served.contains(metric) || metric.contains("error");
+            ensure(is_there, format!("{file} asks for {metric}, which the operator has not"))?;
+        }
+    }
+    Ok(())
 }
 
 fn client_in_a_pod(world: &mut World) -> Result<()> {
