@@ -50,6 +50,8 @@ struct Shared {
 struct Pauses {
     last: Option<Instant>,
     longest: Duration,
+    /// The longest since somebody asked.
+    recent: Duration,
 }
 
 impl Shared {
@@ -94,6 +96,17 @@ impl Workload {
     /// How many records were acknowledged so far.
     pub fn acked(&self) -> usize {
         self.shared.lock().0.acked_count()
+    }
+
+    /// The longest time without an acknowledgement since this was last asked.
+    pub fn take_longest_pause(&self) -> Duration {
+        let mut shared = self.shared.lock();
+        let Pauses { last, longest, recent } = &mut shared.1;
+        let now = Instant::now();
+        let open = last.map_or(Duration::ZERO, |last| now - last);
+        *longest = (*longest).max(open);
+        *last = last.map(|_| now);
+        std::mem::take(recent).max(open)
     }
 
     /// Waits until this many more records were acknowledged: the cluster serves.
@@ -187,6 +200,7 @@ impl ProducerContext for Ledger {
                 let now = Instant::now();
                 let pause = shared.1.last.map_or(Duration::ZERO, |last| now - last);
                 shared.1.longest = shared.1.longest.max(pause);
+                shared.1.recent = shared.1.recent.max(pause);
                 shared.1.last = Some(now);
             }
             Err((error, message)) => {

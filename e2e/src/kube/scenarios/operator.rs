@@ -1,0 +1,122 @@
+//! The operator itself: gone, without an API server, and with nothing to do.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Scenario, ensure};
+use crate::kube::client::RATE;
+use crate::kube::cluster::STALL;
+use crate::kube::kubectl::text;
+use crate::kube::world::World;
+
+pub(super) const REPLACED: Scenario = Scenario {
+    name: "operator-replaced",
+    what: "the operator's pod deleted in the middle of 3 -> 5 -> 3",
+    needs: &["exec"],
+    is_short: false,
+    run: replaced,
+};
+
+pub(super) const NO_API: Scenario = Scenario {
+    name: "no-api",
+    what: "the API server stopped for half a minute of records",
+    needs: &["exec", "stop-api", "start-api"],
+    is_short: false,
+    run: no_api,
+};
+
+pub(super) const QUIET: Scenario = Scenario {
+    name: "quiet",
+    what: "a converged cluster under load causes no write of the operator's but its Lease",
+    needs: &["exec", "audit"],
+    is_short: false,
+    run: quiet,
+};
+
+fn replaced(world: &mut World) -> Result<()> {
+    let load = world.load(&world.cluster, 3)?;
+    for (name, to) in [("3 -> 5", 5), ("5 -> 3", 3)] {
+        world.step(&format!("{name}, the operator's pod deleted"), Some(&load), |world| {
+            world.cluster.scale(to)?;
+            load.wait_for_more(RATE as usize, STALL)?;
+            for pod in world.release.pods()? {
+                world.release.kubectl.run(&["delete", "pod", &pod, "--wait=false"])?;
+            }
+            world.cluster.wait_converged(to)
+        })?;
+    }
+    world.judge(load).map(drop)
+}
+
+fn no_api(world: &mut World) -> Result<()> {
+    let load = world.load(&world.cluster, 3)?;
+    let before = world.cluster.pods()?;
+    world.step("no API server", Some(&load), |world| {
+        world.provider.run("stop-api", &[])?;
+        load.wait_for_more(RATE as usize * 30, STALL)
+    })?;
+    world.step("the API server is back", Some(&load), |world| {
+        world.provider.run("start-api", &[])?;
+        world.cluster.wait_converged(3)
+    })?;
+    let after = world.cluster.pods()?;
+    ensure(after == before, format!("brokers changed meanwhile: {before:?} {after:?}"))?;
+    world.judge(load).map(drop)
+}
+
+fn quiet(world: &mut World) -> Result<()> {
+    let load = world.load(&world.cluster, 3)?;
+    world.cluster.wait_converged(3)?;
+    let path = world.provider.run("audit", &[])?.trim().to_owned();
+    let begin = std::fs::read_to_string(&path).context("the audit log")?.len();
+    let minutes = if world.is_strict { 5 } else { 1 };
+    world.step(&format!("{minutes} minutes of records"), Some(&load), |_| {
+        load.wait_for_more(RATE as usize * 60 * minutes, STALL)
+    })?;
+    world.provider.run("audit", &[])?;
+    let all = std::fs::read_to_string(&path)?;
+    let writes = writes(all.get(begin..).context("the audit log was rotated")?);
+    world.judge(load)?;
+    ensure(writes.is_empty(), format!("the operator wrote: {writes:?}"))
+}
+
+/// What the operator wrote besides its Lease, by verb and resource, out of the API server's log.
+fn writes(log: &str) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for line in log.lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let user = text(&event, "/user/username");
+        let resource = text(&event, "/objectRef/resource");
+        if user.starts_with("system:serviceaccount:chronik-system:") && resource != "leases" {
+            let name = text(&event, "/objectRef/name");
+            *found.entry(format!("{} {resource} {name}", text(&event, "/verb"))).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_operators_own_writes_count_and_not_its_lease() {
+        let line = |user: &str, resource: &str| {
+            format!(
+                r#"{{"verb":"patch","user":{{"username":"{user}"}},"objectRef":{{"resource":"{resource}","name":"x"}}}}"#
+            )
+        };
+        let operator = "system:serviceaccount:chronik-system:chronik-chronik-operator";
+        let log = [
+            line(operator, "leases"),
+            line("system:node:node1", "pods"),
+            line(operator, "statefulsets"),
+            line(operator, "statefulsets"),
+            "{ torn".to_owned(),
+        ];
+        let expected = BTreeMap::from([("patch statefulsets x".to_owned(), 2)]);
+        assert_eq!(writes(&log.join("\n")), expected);
+    }
+}

@@ -1,0 +1,74 @@
+//! Brokers that are asked to be something else, one after the other.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{Scenario, ensure};
+use crate::kube::client::RATE;
+use crate::kube::cluster::{Pod, STALL, condition, summary};
+use crate::kube::world::World;
+use crate::wait::{self, Look};
+
+pub(super) const CONFIG: Scenario = Scenario {
+    name: "roll",
+    what: "a changed setting reaches every broker, one restart each",
+    needs: &["exec"],
+    is_short: true,
+    run: config,
+};
+
+pub(super) const BROKEN_IMAGE: Scenario = Scenario {
+    name: "roll-broken-image",
+    what: "an image that does not exist stops at the first broker, and the old one heals it",
+    needs: &["exec"],
+    is_short: false,
+    run: broken_image,
+};
+
+fn config(world: &mut World) -> Result<()> {
+    let load = world.load(&world.cluster, 3)?;
+    let before = world.cluster.pods()?;
+    world.step("a changed setting", Some(&load), |world| {
+        world.cluster.patch(&json!({"spec": {"broker": {"cacheBytes": 67_108_864}}}))?;
+        wait::until("every broker anew", STALL, || {
+            let pods = world.cluster.pods()?;
+            let down = pods.iter().filter(|pod| !pod.is_ready).count() + (3 - pods.len().min(3));
+            ensure(down <= 1, format!("{down} brokers are down at a time: {pods:?}"))?;
+            if renewed(&before, &pods) == 3 { Ok(Look::Done(())) } else { wait::at(pods) }
+        })?;
+        world.cluster.wait_converged(3)
+    })?;
+    let after = world.cluster.pods()?;
+    world.judge(load)?;
+    ensure(world.cluster.pods()? == after, "a converged cluster restarts nobody")
+}
+
+fn broken_image(world: &mut World) -> Result<()> {
+    let load = world.load(&world.cluster, 3)?;
+    let before = world.cluster.pods()?;
+    world.step("a broken image, until the operator says so", Some(&load), |world| {
+        world
+            .cluster
+            .patch(&json!({"spec": {"image": "localhost/chronik-broker:does-not-exist"}}))?;
+        wait::until("Degraded", STALL, || {
+            let object = world.cluster.object()?;
+            let is_degraded = condition(&object, "Degraded") == Some("True");
+            if is_degraded { Ok(Look::Done(())) } else { wait::at(summary(&object)) }
+        })
+    })?;
+    load.wait_for_more(RATE as usize * 10, STALL)?;
+    let broken = world.cluster.pods()?;
+    let changed = renewed(&before, &broken);
+    ensure(changed == 1, format!("{changed} brokers were given the broken image: {broken:?}"))?;
+    world.step("the old image again", Some(&load), |world| {
+        world.cluster.patch(&json!({"spec": {"image": Value::Null}}))?;
+        world.cluster.wait_converged(3)
+    })?;
+    world.judge(load).map(drop)
+}
+
+/// How many brokers have another pod than before.
+fn renewed(before: &[Pod], now: &[Pod]) -> usize {
+    let is_new = |pod: &&Pod| !before.iter().any(|old| old.uid == pod.uid);
+    now.iter().filter(is_new).count()
+}
