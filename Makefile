@@ -48,6 +48,7 @@ test: test-tools
 	$(call stage,tests of the crates,cargo test --workspace --locked)
 	$(call stage,simulator,$(TARGET)/debug/chronik-sim --runs $(RUNS))
 	$(call stage,clusters of processes,cargo test --workspace --locked --test cluster -- --test-threads 1 --nocapture)
+	$(call stage,kubernetes,PROVIDER=devcluster e2e/kube --short)
 
 bench: test-tools
 	$(call stage,build,cargo build --release --locked -p chronik-broker -p chronik-operator -p chronik-e2e --bins)
