@@ -133,8 +133,13 @@ impl KubeCluster {
     /// Waits until exactly `brokers` run, all are members with their replicas where they should be,
     /// and the object says so.
     pub fn wait_converged(&self, brokers: u32) -> Result<()> {
+        self.wait_converged_for(brokers, STALL)
+    }
+
+    /// As [`KubeCluster::wait_converged`], with a limit of its own for how long nothing may move.
+    pub fn wait_converged_for(&self, brokers: u32, stall: Duration) -> Result<()> {
         let voters = meta_voters(brokers);
-        wait::until(&format!("{brokers} brokers at rest"), STALL, || {
+        wait::until(&format!("{brokers} brokers at rest"), stall, || {
             let object = match self.object() {
                 Ok(object) => object,
                 Err(error) => return wait::at(error),

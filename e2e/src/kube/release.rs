@@ -54,9 +54,9 @@ impl Release {
         Ok(())
     }
 
-    /// A value that the next [`Release::apply`] sets, as text.
-    pub fn set(&mut self, key: &str, value: &str) {
-        self.values.insert(key.to_owned(), value.to_owned());
+    /// A value that the next [`Release::apply`] sets, as text; what it was, if it was set.
+    pub fn set(&mut self, key: &str, value: &str) -> Option<String> {
+        self.values.insert(key.to_owned(), value.to_owned())
     }
 
     /// Back to the chart's own.

@@ -1,8 +1,10 @@
 //! What is done to a cluster, in the order in which it is done. Each scenario begins and ends with
 //! the cluster of `examples/three-brokers.yaml` at rest.
 
+mod baseline;
 mod faults;
 mod install;
+mod lifecycle;
 mod operator;
 mod refusals;
 mod roll;
@@ -30,20 +32,28 @@ pub struct Scenario {
 /// All scenarios.
 pub const ALL: &[Scenario] = &[
     install::INSTALL,
+    baseline::BASELINE,
     refusals::AT_THE_API,
+    refusals::IN_STATUS,
     size::UP_AND_DOWN,
     size::CANCELLED,
     size::ONE,
     roll::CONFIG,
     roll::BROKEN_IMAGE,
+    roll::DRAIN,
     faults::KILL_PROCESS,
     faults::DELETE_PODS,
     faults::DELETE_SETS,
     faults::POWER_OFF,
     faults::CUT,
     operator::REPLACED,
+    operator::EXITS,
+    operator::WIPED_STATUS,
+    operator::UPGRADED,
     operator::NO_API,
     operator::QUIET,
+    lifecycle::RECREATED,
+    lifecycle::NAMESPACE,
 ];
 
 /// An error unless it holds.

@@ -75,12 +75,14 @@ impl World {
         }
         self.release.apply()?;
         self.kubectl.apply(&release::namespace(NAMESPACE))?;
+        self.step(MADE, None, |world| world.make_cluster())
+    }
+
+    /// Applies `examples/three-brokers.yaml` and waits until it is so.
+    pub fn make_cluster(&self) -> Result<()> {
         let manifest = workspace::root().join("examples/three-brokers.yaml");
-        let manifest = std::fs::read_to_string(manifest)?;
-        self.step(MADE, None, |world| {
-            world.kubectl.apply(&manifest)?;
-            world.cluster.wait_converged(3)
-        })
+        self.kubectl.apply(&std::fs::read_to_string(manifest)?)?;
+        self.cluster.wait_converged(3)
     }
 
     /// Does one step under load and writes down how long it took and what the producer noticed.

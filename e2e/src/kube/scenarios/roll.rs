@@ -25,6 +25,14 @@ pub(super) const BROKEN_IMAGE: Scenario = Scenario {
     run: broken_image,
 };
 
+pub(super) const DRAIN: Scenario = Scenario {
+    name: "drain",
+    what: "kubectl drain of each node in turn; the disruption budget lets one broker go at a time",
+    needs: &["exec", "nodes"],
+    is_short: false,
+    run: drain,
+};
+
 fn config(world: &mut World) -> Result<()> {
     let load = world.load(&world.cluster, 3)?;
     let before = world.cluster.pods()?;
@@ -64,6 +72,30 @@ fn broken_image(world: &mut World) -> Result<()> {
         world.cluster.patch(&json!({"spec": {"image": Value::Null}}))?;
         world.cluster.wait_converged(3)
     })?;
+    world.judge(load).map(drop)
+}
+
+fn drain(world: &mut World) -> Result<()> {
+    let load = world.load(&world.cluster, 3)?;
+    let nodes = world.provider.run("nodes", &[])?;
+    for node in nodes.split_whitespace() {
+        world.step(&format!("kubectl drain {node}, and uncordon"), Some(&load), |world| {
+            // A broker's volume is on its node: it comes back when the node does.
+            world.kubectl.run(&[
+                "drain",
+                node,
+                "--ignore-daemonsets",
+                "--delete-emptydir-data",
+                "--force",
+                "--timeout=150s",
+            ])?;
+            let down = world.cluster.pods()?.iter().filter(|pod| !pod.is_ready).count();
+            ensure(down <= 1, format!("{down} brokers are down after one node was drained"))?;
+            load.wait_for_more(RATE as usize * 5, STALL)?;
+            world.kubectl.run(&["uncordon", node])?;
+            world.cluster.wait_converged(3)
+        })?;
+    }
     world.judge(load).map(drop)
 }
 
