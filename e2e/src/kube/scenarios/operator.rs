@@ -115,8 +115,9 @@ fn reach(world: &World, brokers: u32) -> Result<()> {
 /// that the next life begins at once.
 fn revive(world: &World) -> Result<()> {
     for pod in world.release.kubectl.list(&["pods", "-l", OPERATOR_PODS])? {
-        let status = pod.pointer("/status/containerStatuses/0");
-        if status.is_some_and(|status| status.pointer("/state/running").is_none()) {
+        let state = |path: &str| pod.pointer(&format!("/status/containerStatuses/0/state/{path}"));
+        let waits = state("waiting/reason").and_then(Value::as_str) == Some("CrashLoopBackOff");
+        if waits || state("terminated").is_some() {
             let name = text(&pod, "/metadata/name");
             world.release.kubectl.run(&[
                 "delete",
@@ -134,7 +135,7 @@ const OPERATOR_PODS: &str = "app.kubernetes.io/name=chronik-operator";
 /// How long one look for rest may see nothing move.
 const GLANCE: Duration = Duration::from_secs(5);
 /// How many looks one change may take: each ends with nothing having moved.
-const LOOKS_MAX: usize = 60;
+const LOOKS_MAX: usize = 200;
 
 fn wiped_status(world: &mut World) -> Result<()> {
     let load = world.load(&world.cluster, 3)?;
