@@ -6,6 +6,7 @@ pub mod conditions;
 pub mod lease;
 pub mod metrics;
 pub mod news;
+pub mod stall;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

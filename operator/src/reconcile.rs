@@ -24,6 +24,8 @@ pub struct Pass {
     pub status: ClusterStatus,
     /// Clients are served.
     pub serves: bool,
+    /// How far replicas that are being filled have come.
+    pub copied: u64,
 }
 
 /// Carries plans out on one platform.
@@ -52,7 +54,8 @@ impl<P: Platform> Reconciler<P> {
         plan.refused.extend(refused);
         done.extend(self.execute(&plan, &mut sight).await);
         let status = status::of(wanted, &sight, &plan, |id| self.platform.addresses(id).kafka);
-        Ok(Pass { plan, done, status, serves: status::serves(&sight) })
+        let (serves, copied) = (status::serves(&sight), status::copied(&sight));
+        Ok(Pass { plan, done, status, serves, copied })
     }
 
     /// What would be done now, and what is seen.
@@ -62,7 +65,8 @@ impl<P: Platform> Reconciler<P> {
         let sight = self.observe().await?;
         let plan = plan(&wanted.desired(&cluster_id), &sight.observed);
         let status = status::of(wanted, &sight, &plan, |id| self.platform.addresses(id).kafka);
-        Ok(Pass { plan, done: Vec::new(), status, serves: status::serves(&sight) })
+        let (serves, copied) = (status::serves(&sight), status::copied(&sight));
+        Ok(Pass { plan, done: Vec::new(), status, serves, copied })
     }
 
     async fn observe(&mut self) -> Result<Sight, P::Error> {
@@ -95,7 +99,11 @@ impl<P: Platform> Reconciler<P> {
 
     async fn perform(&mut self, step: &Step) -> Result<Outcome, String> {
         let to = match step {
-            Step::Start(_) | Step::Stop(_) | Step::Update(_) | Step::DeleteVolume(_) => {
+            Step::Start(_)
+            | Step::Stop(_)
+            | Step::Update(_)
+            | Step::DeleteVolume(_)
+            | Step::Replace(_) => {
                 return self.platform.execute(step).await.map_err(|e| describe(&e));
             }
             Step::Initialize { to, .. }

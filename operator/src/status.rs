@@ -71,6 +71,13 @@ pub fn serves(sight: &Sight) -> bool {
     leader(sight).is_some_and(|(_, answer)| answer.meta.as_ref().is_some_and(|m| m.open))
 }
 
+/// How far all replicas that are being filled have come: it grows while there is progress.
+pub fn copied(sight: &Sight) -> u64 {
+    let groups = sight.observed.nodes.values().flat_map(|node| &node.groups);
+    let filling = groups.flat_map(|group| group.progress.values()).filter(|p| !p.caught_up);
+    filling.fold(0, |sum, progress| sum.wrapping_add(progress.matched))
+}
+
 /// The broker that leads `__meta`, and its answer.
 fn leader(sight: &Sight) -> Option<(BrokerId, &proto::DescribeResponse)> {
     let leads =

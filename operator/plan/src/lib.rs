@@ -15,6 +15,7 @@ pub mod mutant;
 mod observed;
 mod outcome;
 mod processes;
+mod replace;
 mod roll;
 mod safety;
 mod size;
@@ -81,6 +82,9 @@ fn plan_cluster(desired: &Desired, view: &View<'_>, plan: &mut Plan) {
         size::rebalance(view, &size, plan);
     }
     roll::plan(view, &size, plan);
-    plan.operation = view::operation(view, &size, meta_settled).or_else(|| roll::operation(view));
+    replace::plan(view, plan);
+    plan.operation = view::operation(view, &size, meta_settled)
+        .or_else(|| replace::operation(view))
+        .or_else(|| roll::operation(view));
     plan.spare = roll::any_could_stop(view);
 }

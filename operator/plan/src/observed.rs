@@ -55,6 +55,8 @@ pub struct Process {
     pub revision: Revision,
     /// It is known that nothing of it runs, though the platform tries: it serves nobody.
     pub idle: bool,
+    /// Its volume will not come back: whoever knows says so, or the node that has it is gone for good.
+    pub lost: bool,
 }
 
 /// Whether a broker runs what the manifest asks for: image, settings, resources.

@@ -105,6 +105,8 @@ pub enum Wait {
     Remaining { down: Vec<BrokerId>, of: u32 },
     /// A broker is not restarted yet.
     Roll { broker: BrokerId, why: String },
+    /// The volume of a broker is not given up yet.
+    Replace { broker: BrokerId, why: String },
     /// A step was held back by a safety rule.
     Held { rule: &'static str, step: String, why: String },
 }
@@ -139,6 +141,9 @@ impl fmt::Display for Wait {
                 write!(f, "broker {} to be up: it is one of the {of} that would remain", list(down))
             }
             Wait::Roll { broker, why } => write!(f, "restarting broker {broker}: {why}"),
+            Wait::Replace { broker, why } => {
+                write!(f, "giving up the volume of broker {broker}: {why}")
+            }
             Wait::Held { rule, step, why } => write!(f, "{why} (rule {rule} holds back: {step})"),
         }
     }

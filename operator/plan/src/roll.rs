@@ -66,7 +66,7 @@ fn next(view: &View<'_>) -> Option<BrokerId> {
 }
 
 /// Why this broker must not stop now.
-fn obstacle(view: &View<'_>, broker: BrokerId) -> Option<String> {
+pub(crate) fn obstacle(view: &View<'_>, broker: BrokerId) -> Option<String> {
     for id in view.meta.brokers.keys().filter(|id| **id != broker) {
         let Some(node) = view.observed.nodes.get(id).filter(|_| view.is_up(*id)) else {
             return Some(format!("broker {id} is down"));

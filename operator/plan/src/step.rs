@@ -62,6 +62,8 @@ pub enum Step {
     Update(BrokerId),
     /// Delete the data directory of a broker that is forgotten and stopped.
     DeleteVolume(BrokerId),
+    /// Give up the volume of a member, which takes its place again with an empty one.
+    Replace(BrokerId),
     /// Make the cluster.
     Initialize { to: BrokerId, cluster_id: String, brokers: u32 },
     /// Change a group's members.
@@ -96,6 +98,7 @@ impl Step {
             Step::Stop(_)
             | Step::Update(_)
             | Step::DeleteVolume(_)
+            | Step::Replace(_)
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => true,
             Step::Start(_)
@@ -119,6 +122,7 @@ impl Step {
             Step::Stop(_) => "Stop",
             Step::Update(_) => "Update",
             Step::DeleteVolume(_) => "DeleteVolume",
+            Step::Replace(_) => "Replace",
             Step::Initialize { .. } => "Initialize",
             Step::ChangeMembership { .. } => "ChangeMembership",
             Step::TransferLeadership { .. } => "TransferLeadership",
@@ -141,6 +145,7 @@ impl Step {
             | Step::Stop(_)
             | Step::Update(_)
             | Step::DeleteVolume(_)
+            | Step::Replace(_)
             | Step::Initialize { .. }
             | Step::Cordon { .. }
             | Step::Uncordon { .. }
@@ -159,6 +164,7 @@ impl fmt::Display for Step {
             Step::Stop(id) => write!(f, "stop broker {id}, which is no member any more"),
             Step::Update(id) => write!(f, "restart broker {id} as the manifest says now"),
             Step::DeleteVolume(id) => write!(f, "delete the volume of broker {id}"),
+            Step::Replace(id) => write!(f, "give up the lost volume of broker {id}"),
             Step::Initialize { to, cluster_id, brokers } => {
                 write!(f, "form cluster {cluster_id} of {brokers} at broker {to}")
             }

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 
 use super::conditions::{self, Facts};
 use super::metrics::Metrics;
+use super::stall::Watch;
 use super::{lease, news};
 use crate::api::cluster::ChronikCluster;
 use crate::api::status::ClusterStatus;
@@ -37,8 +38,15 @@ const IDLE: Duration = Duration::from_secs(15);
 /// With it, set to the id of the lost cluster, a new cluster is made where the old one's data is gone.
 const ACCEPT_LOSS: &str = "chronik.io/accept-loss-of-cluster";
 
-/// A cluster and what is kept for it between passes: connections, and a brake for rebalancing.
-type Cluster = Arc<Mutex<Option<Reconciler<Kube>>>>;
+/// A cluster and what is kept for it between passes: connections, a brake for rebalancing, and since
+/// when nothing has happened.
+type Cluster = Arc<Mutex<Kept>>;
+
+#[derive(Default)]
+struct Kept {
+    reconciler: Option<Reconciler<Kube>>,
+    watch: Watch,
+}
 
 /// Passes over clusters.
 pub struct Passes {
@@ -137,7 +145,8 @@ impl Passes {
         let formed = before.cluster_id.is_some() && before.cluster_id.as_ref() != accepted;
         let cluster = self.cluster(&namespace, &name);
         let mut kept = cluster.lock().await;
-        let reconciler = kept.get_or_insert_with(|| {
+        let Kept { reconciler, watch } = &mut *kept;
+        let reconciler = reconciler.get_or_insert_with(|| {
             let (fence, side_effects) = (self.fence.clone(), self.side_effects.clone());
             let objects =
                 Objects::new(self.client.clone(), &namespace, fence, side_effects.clone());
@@ -156,8 +165,10 @@ impl Passes {
         after.cluster_id =
             after.cluster_id.or_else(|| before.cluster_id.clone().filter(|_| formed));
         after.observed_generation = live.metadata.generation;
-        let facts =
-            Facts { plan: &pass.plan, status: &after, serves: pass.serves, paused: wanted.paused };
+        let (plan, serves, paused) = (&pass.plan, pass.serves, wanted.paused);
+        let busy = !paused && !(plan.is_converged() && after.errors.is_empty());
+        let stalled = watch.is_stalled(&after, busy, pass.copied, Instant::now());
+        let facts = Facts { plan, status: &after, serves, paused, stalled };
         after.conditions =
             conditions::of(&facts, live.metadata.generation, &before.conditions, lease::now());
         Ok((after, pass))
@@ -240,7 +251,7 @@ fn refusals(before: &ClusterStatus, refused: &[Refusal], live: &ChronikCluster) 
     after.observed_generation = live.metadata.generation;
     let plan = chronik_plan::Plan { refused: refused.to_vec(), ..Default::default() };
     let serves = before.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
-    let facts = Facts { plan: &plan, status: &after, serves, paused: false };
+    let facts = Facts { plan: &plan, status: &after, serves, paused: false, stalled: false };
     let generation = live.metadata.generation;
     after.conditions = conditions::of(&facts, generation, &before.conditions, lease::now());
     after

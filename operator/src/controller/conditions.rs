@@ -4,6 +4,7 @@ use chronik_plan::Plan;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use super::stall;
 use crate::api::status::ClusterStatus;
 
 /// What the conditions are made from.
@@ -17,6 +18,8 @@ pub struct Facts<'a> {
     pub serves: bool,
     /// The manifest says to change nothing.
     pub paused: bool,
+    /// Nothing has got anywhere for too long.
+    pub stalled: bool,
 }
 
 /// The conditions now. One whose status is what it was keeps its time.
@@ -27,7 +30,7 @@ pub fn of(
     before: &[Condition],
     now: Timestamp,
 ) -> Vec<Condition> {
-    let Facts { plan, status, serves, paused } = facts;
+    let Facts { plan, status, serves, paused, stalled } = facts;
     let quiet = plan.is_converged() && status.errors.is_empty() && status.troubles.is_empty();
     let quiet = quiet && (status.phase == "Ready" || *paused);
     let first = |lists: &[&Vec<String>]| lists.iter().find_map(|list| list.first()).cloned();
@@ -50,6 +53,10 @@ pub fn of(
         (true, "BrokerTrouble", trouble.clone())
     } else if status.phase == "Degraded" {
         (true, "NoQuorum", first(&[&status.waiting]).unwrap_or_default())
+    } else if *stalled {
+        let about = first(&[&status.waiting, &status.errors]).unwrap_or_default();
+        let minutes = stall::AFTER.as_secs() / 60;
+        (true, "Stalled", format!("nothing has changed for {minutes} minutes: {about}"))
     } else {
         (false, "Well", String::new())
     };
@@ -95,7 +102,7 @@ mod tests {
             refused: plan.refused.iter().map(ToString::to_string).collect(),
             ..ClusterStatus::default()
         };
-        let facts = Facts { plan, status: &status, serves, paused: false };
+        let facts = Facts { plan, status: &status, serves, paused: false, stalled: false };
         let found = of(&facts, Some(1), &[], Timestamp::UNIX_EPOCH);
         let found: Vec<String> =
             found.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect();
@@ -158,7 +165,8 @@ mod tests {
     fn a_condition_that_stays_keeps_its_time() {
         let plan = Plan::default();
         let status = ClusterStatus { phase: "Ready".into(), ..ClusterStatus::default() };
-        let facts = |serves| Facts { plan: &plan, status: &status, serves, paused: false };
+        let facts =
+            |serves| Facts { plan: &plan, status: &status, serves, paused: false, stalled: false };
         let at = |s| Timestamp::from_second(s).unwrap();
         let first = of(&facts(true), Some(1), &[], at(10));
         let later = of(&facts(true), Some(1), &first, at(20));
@@ -166,5 +174,19 @@ mod tests {
         let lost = of(&facts(false), Some(1), &later, at(30));
         assert_eq!(lost[0].last_transition_time, Time(at(30)));
         assert_eq!(lost[3].last_transition_time, Time(at(10)));
+    }
+
+    #[test]
+    fn what_stands_still_is_degraded_and_says_at_what() {
+        let plan = Plan { waiting: vec![Wait::Answer { brokers: vec![4] }], ..Plan::default() };
+        let status = ClusterStatus {
+            waiting: vec!["broker 4 to answer".into()],
+            ..ClusterStatus::default()
+        };
+        let facts =
+            Facts { plan: &plan, status: &status, serves: true, paused: false, stalled: true };
+        let found = of(&facts, Some(1), &[], Timestamp::UNIX_EPOCH);
+        assert_eq!((found[2].status.as_str(), found[2].reason.as_str()), ("True", "Stalled"));
+        assert_eq!(found[2].message, "nothing has changed for 5 minutes: broker 4 to answer");
     }
 }

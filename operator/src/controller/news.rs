@@ -53,6 +53,13 @@ pub fn between(before: &ClusterStatus, after: &ClusterStatus, own_id: &str) -> V
             tell(true, "Refused", refused);
         }
     }
+    let stalled = |status: &ClusterStatus| {
+        let found = status.conditions.iter().find(|c| c.type_ == "Degraded");
+        found.filter(|c| c.reason == "Stalled").map(|c| c.message.clone())
+    };
+    if let Some(what) = stalled(after).filter(|_| stalled(before).is_none()) {
+        tell(true, "Stalled", &what);
+    }
     for trouble in &after.troubles {
         if !before.troubles.iter().any(|old| field(old) == field(trouble)) {
             tell(true, "BrokerTrouble", trouble);

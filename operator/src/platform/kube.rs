@@ -7,9 +7,11 @@ pub mod claim;
 pub mod error;
 pub mod inputs;
 pub mod names;
+pub mod nodes;
 pub mod objects;
 pub mod pod;
 pub mod quantity;
+pub mod replace;
 pub mod seeds;
 pub mod seen;
 pub mod service;
@@ -17,6 +19,7 @@ pub mod statefulset;
 pub mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use chronik_plan::{BrokerId, Plan, Process, Refusal, Step};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -40,13 +43,15 @@ pub struct Kube {
     /// The cluster is known to have been formed before.
     formed: bool,
     seen: BTreeMap<BrokerId, Workload>,
+    /// The volume that is about to be given up, by uid, and since when.
+    doomed: Option<(String, Instant)>,
 }
 
 impl Kube {
     /// The cluster of these inputs.
     #[must_use]
     pub fn new(objects: Objects, inputs: Inputs, formed: bool) -> Kube {
-        Kube { objects, inputs, formed, seen: BTreeMap::new() }
+        Kube { objects, inputs, formed, seen: BTreeMap::new(), doomed: None }
     }
 
     /// Takes over what the manifest says at the start of a pass.
@@ -213,6 +218,7 @@ impl Platform for Kube {
             self.objects.list(&selector),
         )?;
         self.seen = seen::by_broker(sets, pods, claims);
+        self.mark_gone().await?;
         if self.inputs.image.1 == ImageFrom::Operator
             && let Some(image) = self.pinned_image()
         {
@@ -247,6 +253,9 @@ impl Platform for Kube {
     }
 
     async fn tend(&mut self, plan: &Plan) -> Result<Tended, KubeError> {
+        if !plan.steps.iter().any(|step| matches!(step, Step::Replace(_))) {
+            self.doomed = None;
+        }
         let mut tended = Tended::default();
         let inputs = &self.inputs;
         let names = &inputs.names;
@@ -280,6 +289,7 @@ impl Platform for Kube {
             Step::Stop(id) => self.stop(*id).await,
             Step::Update(id) => self.update(*id).await,
             Step::DeleteVolume(id) => self.delete_volume(*id).await,
+            Step::Replace(id) => self.replace(*id).await,
             Step::Initialize { .. }
             | Step::ChangeMembership { .. }
             | Step::TransferLeadership { .. }

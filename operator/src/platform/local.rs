@@ -289,7 +289,9 @@ impl Platform for Local {
             Step::Start(id) => self.start(*id),
             Step::Stop(id) => self.stop(*id),
             Step::DeleteVolume(id) => self.delete_volume(*id),
+            // Nobody says here that a volume is lost: its directory is there or it is not.
             Step::Update(_)
+            | Step::Replace(_)
             | Step::Initialize { .. }
             | Step::ChangeMembership { .. }
             | Step::TransferLeadership { .. }

@@ -78,7 +78,11 @@ fn group(group: &GroupDescription) -> Option<Group> {
 /// Whom a step asks for what; none for a step that the platform does.
 pub(super) fn request(step: Step) -> Option<(BrokerId, AdminRequest)> {
     let (to, request) = match step {
-        Step::Start(_) | Step::Stop(_) | Step::Update(_) | Step::DeleteVolume(_) => return None,
+        Step::Start(_)
+        | Step::Stop(_)
+        | Step::Update(_)
+        | Step::DeleteVolume(_)
+        | Step::Replace(_) => return None,
         Step::Initialize { to, cluster_id, brokers } => {
             (to, AdminRequest::Initialize { cluster_id, brokers })
         }

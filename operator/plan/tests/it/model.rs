@@ -66,6 +66,8 @@ pub(crate) struct World {
     pub(crate) rebalanced_at: Option<BTreeMap<BrokerId, u32>>,
     pub(crate) formed: bool,
     pub(crate) revisions: Revisions,
+    /// Brokers whose node is gone with their disk, and who are said to be.
+    pub(crate) lost: BTreeSet<BrokerId>,
 }
 
 impl World {
@@ -80,6 +82,7 @@ impl World {
             rebalanced_at: None,
             formed: false,
             revisions: Revisions::default(),
+            lost: BTreeSet::new(),
         }
     }
 
@@ -220,10 +223,11 @@ impl World {
             ..Observed::default()
         };
         for id in ids {
-            let (serves, idle) = (self.running.contains(&id), self.revisions.idle.contains(&id));
+            let (serves, lost) = (self.running.contains(&id), self.lost.contains(&id));
+            let idle = lost || self.revisions.idle.contains(&id);
             let (running, volume) = (serves || idle, self.disks.contains_key(&id));
             let revision = self.revisions.of(id);
-            seen.processes.insert(id, Process { running, volume, revision, idle });
+            seen.processes.insert(id, Process { running, volume, revision, idle, lost });
             if serves && (silence == 0 || !self.dice.one_in(silence)) {
                 seen.nodes.insert(id, self.describe(id));
             }

@@ -65,6 +65,8 @@ impl World {
         for id in std::mem::take(&mut self.revisions.idle) {
             if self.revisions.is_bad(id) {
                 self.revisions.idle.insert(id);
+            } else if self.lost.contains(&id) {
+                // Its pod has no node.
             } else if self.disks.contains_key(&id) {
                 self.running.insert(id);
             }

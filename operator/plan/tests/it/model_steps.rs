@@ -16,7 +16,7 @@ impl World {
                 self.assert_forgotten(*id, step);
                 self.revisions.template.remove(id);
                 self.revisions.runs.remove(id);
-                let idle = self.revisions.idle.remove(id);
+                let idle = self.revisions.idle.remove(id) | self.lost.remove(id);
                 self.running.remove(id) || idle
             }
             Step::Update(id) => self.update(*id),
@@ -24,6 +24,13 @@ impl World {
                 self.assert_forgotten(*id, step);
                 assert!(!self.running.contains(id), "the volume of a running broker is deleted");
                 self.disks.remove(id).is_some()
+            }
+            Step::Replace(id) => {
+                assert!(self.lost.remove(id), "a volume is given up that nobody lost");
+                self.disks.remove(id);
+                self.check();
+                self.revisions.idle.remove(id);
+                self.start(*id)
             }
             Step::Initialize { to, cluster_id, brokers } => {
                 self.initialize(*to, cluster_id, *brokers)

@@ -22,7 +22,7 @@ fn up() -> Process {
 }
 
 /// A quiet cluster of so many brokers, led by broker 1.
-fn quiet(brokers: BrokerId) -> Observed {
+pub(crate) fn quiet(brokers: BrokerId) -> Observed {
     let ids: Vec<BrokerId> = (1..=brokers).collect();
     let member = |id: &BrokerId| Member {
         directory: format!("d{id}"),
@@ -81,7 +81,7 @@ fn led_by_1(seen: &mut Observed, group: Group) {
     seen.nodes.get_mut(&1).unwrap().groups.push(group);
 }
 
-fn steps(brokers: u32, seen: &Observed) -> Vec<Step> {
+pub(crate) fn steps(brokers: u32, seen: &Observed) -> Vec<Step> {
     plan(&desired(brokers, VolumePolicy::Delete), seen).steps
 }
 
@@ -264,7 +264,7 @@ fn a_rebalance_is_not_asked_for_twice_at_the_same_counts() {
 }
 
 /// All brokers run something older than the manifest asks for.
-fn outdated(brokers: u32) -> Observed {
+pub(crate) fn outdated(brokers: u32) -> Observed {
     let mut seen = quiet(brokers);
     for process in seen.processes.values_mut() {
         process.revision = Revision::Due;
@@ -272,7 +272,7 @@ fn outdated(brokers: u32) -> Observed {
     seen
 }
 
-fn waits(brokers: u32, seen: &Observed) -> Vec<String> {
+pub(crate) fn waits(brokers: u32, seen: &Observed) -> Vec<String> {
     let plan = plan(&desired(brokers, VolumePolicy::Delete), seen);
     assert_eq!(plan.steps, []);
     plan.waiting.iter().map(ToString::to_string).collect()

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, Pod};
 use k8s_openapi::api::policy::v1::Eviction;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, ObjectMeta};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
@@ -107,6 +107,18 @@ impl Objects {
     /// One object, if it is there.
     pub async fn get<K: Kind>(&self, name: &str) -> Result<Option<K>, KubeError> {
         call(|| format!("read {} {name}", K::KIND), self.api::<K>().get_opt(name)).await
+    }
+
+    /// All nodes; they belong to no namespace.
+    pub async fn nodes(&self) -> Result<Vec<Node>, KubeError> {
+        let (api, params) = (Api::all(self.client.clone()), ListParams::default());
+        Ok(call(|| "list Nodes".into(), api.list(&params)).await?.items)
+    }
+
+    /// A volume, if it is there.
+    pub async fn volume(&self, name: &str) -> Result<Option<PersistentVolume>, KubeError> {
+        let api = Api::all(self.client.clone());
+        call(|| format!("read PersistentVolume {name}"), api.get_opt(name)).await
     }
 
     /// Makes sure that a small object is what was rendered; true if it had to be written.

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
 
 use super::names::broker_of;
 use super::pod::CONTAINER;
+use super::replace::is_said_lost;
 use super::statefulset::Standing;
 
 /// The label with which the set's controller marks a pod's template.
@@ -23,6 +24,8 @@ pub struct Workload {
     pub pod: Option<Pod>,
     /// Its volume.
     pub claim: Option<PersistentVolumeClaim>,
+    /// The node that its volume is tied to is gone for good.
+    pub gone: bool,
 }
 
 /// Sorts what was listed by broker.
@@ -71,6 +74,7 @@ impl Workload {
                 Some(Standing::Wanted | Standing::OlderRendering) | None => Revision::Current,
             },
             idle: self.is_idle(),
+            lost: self.gone || self.claim.as_ref().is_some_and(is_said_lost),
         }
     }
 
@@ -104,11 +108,19 @@ impl Workload {
         match (self.container(), status.phase.as_deref()) {
             (Some(container), _) => {
                 let state = container.state.as_ref();
-                state.is_some_and(|state| state.running.is_none())
+                state.is_some_and(|state| state.waiting.is_some() || state.terminated.is_some())
             }
             (None, Some("Pending" | "Failed")) => true,
             (None, _) => false,
         }
+    }
+
+    /// Its pod waits to be placed on a node.
+    #[must_use]
+    pub fn is_unplaced(&self) -> bool {
+        let Some(pod) = &self.pod else { return false };
+        let placed = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+        !placed && pod.metadata.deletion_timestamp.is_none()
     }
 
     fn container(&self) -> Option<&ContainerStatus> {
@@ -163,6 +175,7 @@ mod tests {
             set: set.map(|value| serde_json::from_value(value).unwrap()),
             pod: pod.map(|value| serde_json::from_value(value).unwrap()),
             claim: None,
+            gone: false,
         }
     }
 
