@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::ClientConfig;
 
-use crate::kube::cluster::STALL;
+use crate::kube::cluster::{PACE, STALL};
 use crate::wait::{self, Look};
 use crate::workload::{Plan, Workload};
 
@@ -41,7 +41,7 @@ fn create_topic(bootstrap: &str, topic: &str, replicas: i32) -> Result<()> {
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().context("no client")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let timeout = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
-    wait::until("the topic", STALL, || {
+    wait::until_every(PACE, "the topic", STALL, || {
         let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(replicas));
         let answers = match runtime.block_on(admin.create_topics(&[new], &timeout)) {
             Ok(answers) => answers,

@@ -12,6 +12,8 @@ use crate::wait::{self, Look};
 
 /// How long nothing may move before a test gives up. Pods start on a machine that is busy.
 pub const STALL: Duration = Duration::from_secs(150);
+/// The time between two looks: each runs `kubectl`, which takes as long on this processor.
+pub const PACE: Duration = Duration::from_millis(300);
 
 /// A `ChronikCluster`.
 #[derive(Debug)]
@@ -139,7 +141,7 @@ impl KubeCluster {
     /// As [`KubeCluster::wait_converged`], with a limit of its own for how long nothing may move.
     pub fn wait_converged_for(&self, brokers: u32, stall: Duration) -> Result<()> {
         let voters = meta_voters(brokers);
-        wait::until(&format!("{brokers} brokers at rest"), stall, || {
+        wait::until_every(PACE, &format!("{brokers} brokers at rest"), stall, || {
             let object = match self.object() {
                 Ok(object) => object,
                 Err(error) => return wait::at(error),

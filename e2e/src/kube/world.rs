@@ -109,13 +109,30 @@ impl World {
     }
 
     /// A topic of its own with a producer and a checking consumer on it.
-    pub fn load(&self, cluster: &KubeCluster, replicas: i32) -> Result<Workload> {
+    pub fn load(&mut self, replicas: i32) -> Result<Workload> {
+        let cluster = KubeCluster::new(&self.kubectl, self.cluster.name());
+        self.load_on(&cluster, replicas)
+    }
+
+    /// As [`World::load`], on another cluster.
+    pub fn load_on(&mut self, cluster: &KubeCluster, replicas: i32) -> Result<Workload> {
         let topic = format!("{}-{}", self.scenario, std::process::id());
-        client::start(&cluster.bootstrap()?, &topic, replicas)
+        let start = Instant::now();
+        let load = client::start(&cluster.bootstrap()?, &topic, replicas)?;
+        let (name, pause) = ("a new topic's first records".to_owned(), load.take_longest_pause());
+        let (scenario, took) = (self.scenario, start.elapsed());
+        self.steps.push(Step { scenario, name, took, pause: Some(pause) });
+        Ok(load)
     }
 
     /// Ends the load, and fails if any promise was broken.
     pub fn judge(&mut self, load: Workload) -> Result<Summary> {
+        let rest = load.take_longest_pause();
+        if rest > Duration::from_secs(1) {
+            let name = "after the last step".to_owned();
+            let (scenario, took) = (self.scenario, Duration::ZERO);
+            self.steps.push(Step { scenario, name, took, pause: Some(rest) });
+        }
         let summary = load.finish(STALL)?;
         let name = format!("{} records acknowledged, all there, once and in order", summary.acked);
         let pause = Some(summary.longest_pause);

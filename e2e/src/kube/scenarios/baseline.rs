@@ -16,7 +16,7 @@ pub(super) const BASELINE: Scenario = Scenario {
 };
 
 fn baseline(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     world.step("nothing, for a minute of records", Some(&load), |_| {
         load.wait_for_more(RATE as usize * 60, STALL)
     })?;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::{Scenario, ensure};
 use crate::kube::client::RATE;
-use crate::kube::cluster::{Pod, STALL};
+use crate::kube::cluster::{PACE, Pod, STALL};
 use crate::kube::world::{NAMESPACE, World};
 use crate::wait::{self, Look};
 
@@ -49,13 +49,13 @@ pub(super) const CUT: Scenario = Scenario {
 };
 
 fn kill_process(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let leader = world.cluster.meta_leader()?;
     for broker in (1..=3).filter(|id| *id != leader).chain([leader]) {
         let pod = world.cluster.pod(broker)?;
         world.step(&format!("kill -9 of broker {broker}"), Some(&load), |world| {
             world.provider.run("kill-container", &[NAMESPACE, &pod.name])?;
-            wait::until("another life of the container", STALL, || {
+            wait::until_every(PACE, "another life of the container", STALL, || {
                 let now = world.cluster.pod(broker)?;
                 if now.restarts > pod.restarts { Ok(Look::Done(())) } else { wait::at(now) }
             })?;
@@ -66,7 +66,7 @@ fn kill_process(world: &mut World) -> Result<()> {
 }
 
 fn delete_pods(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     for (name, brokers) in [("one pod", vec![1]), ("two pods at once", vec![2, 3])] {
         world.step(&format!("kubectl delete pod: {name}"), Some(&load), |world| {
             let pods =
@@ -89,7 +89,7 @@ fn delete_pods(world: &mut World) -> Result<()> {
 }
 
 fn delete_sets(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let pod = world.cluster.pod(1)?;
     world.step("kubectl delete statefulset", Some(&load), |world| {
         let set = pod.name.strip_suffix("-0").context("the pod of a StatefulSet")?;
@@ -103,7 +103,7 @@ fn delete_sets(world: &mut World) -> Result<()> {
 }
 
 fn power_off(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let pod = victim(world)?;
     world.step("a node powered off", Some(&load), |world| {
         world.provider.run("kill", &[&pod.node])?;
@@ -117,7 +117,7 @@ fn power_off(world: &mut World) -> Result<()> {
 }
 
 fn cut(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let pod = victim(world)?;
     world.step("a node cut off", Some(&load), |world| {
         world.provider.run("cut", &[&pod.node])?;
@@ -151,7 +151,7 @@ fn delete(world: &World, kind: &str, names: &[&str]) -> Result<()> {
 
 /// Waits until the broker has another pod, which serves.
 fn wait_renewed(world: &World, old: &Pod) -> Result<()> {
-    wait::until(&format!("broker {} anew", old.broker), STALL, || {
+    wait::until_every(PACE, &format!("broker {} anew", old.broker), STALL, || {
         let pods = world.cluster.pods()?;
         let is_new = |pod: &Pod| pod.broker == old.broker && pod.uid != old.uid && pod.is_ready;
         if pods.iter().any(is_new) { Ok(Look::Done(())) } else { wait::at(pods) }

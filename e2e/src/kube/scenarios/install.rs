@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{Scenario, ensure};
-use crate::kube::cluster::STALL;
+use crate::kube::cluster::{PACE, STALL};
 use crate::kube::kubectl::text;
 use crate::kube::release;
 use crate::kube::world::{MADE, NAMESPACE, World};
@@ -31,7 +31,7 @@ fn install(world: &mut World) -> Result<()> {
             format!("Ready after {:.1} s", step.took.as_secs_f64()),
         )?;
     }
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     world.judge(load)?;
     world.step("a client in a pod, by the bootstrap service", None, client_in_a_pod)?;
     operator_metrics(world)?;
@@ -76,7 +76,7 @@ fn client_in_a_pod(world: &mut World) -> Result<()> {
     let bootstrap = format!("{}-bootstrap.{NAMESPACE}.svc:9092", world.cluster.name());
     let topic = format!("pod-{}", std::process::id());
     kubectl.apply(&client_pod(name, &world.client_image, &[&bootstrap, &topic]))?;
-    wait::until("the client's end", STALL, || {
+    wait::until_every(PACE, "the client's end", STALL, || {
         let pod = kubectl.get(&["pod", name])?;
         match text(&pod, "/status/phase") {
             "Succeeded" => Ok(Look::Done(())),

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 
 use super::{Scenario, ensure};
 use crate::kube::client::RATE;
-use crate::kube::cluster::{KubeCluster, STALL};
+use crate::kube::cluster::{KubeCluster, PACE, STALL};
 use crate::kube::kubectl::{Kubectl, text};
 use crate::kube::release;
 use crate::kube::world::World;
@@ -28,13 +28,13 @@ pub(super) const NAMESPACE: Scenario = Scenario {
 };
 
 fn recreated(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let before = world.cluster.claims()?;
     let id = cluster_id(&world.cluster)?;
     world.step("deleted, and made again", Some(&load), |world| {
         let name = world.cluster.name();
         world.kubectl.run(&["delete", "chronikcluster", name, "--wait=true"])?;
-        wait::until("the end of its pods", STALL, || {
+        wait::until_every(PACE, "the end of its pods", STALL, || {
             let pods = world.cluster.pods()?;
             if pods.is_empty() { Ok(Look::Done(())) } else { wait::at(pods) }
         })?;
@@ -63,10 +63,10 @@ fn namespace(world: &mut World) -> Result<()> {
         cluster.wait_converged(1)
     })?;
     // Another cluster goes on meanwhile.
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     world.step("the namespace deleted", Some(&load), |world| {
         world.kubectl.run(&["delete", "namespace", kubectl.namespace(), "--wait=false"])?;
-        wait::until("the end of the namespace", STALL, || {
+        wait::until_every(PACE, "the end of the namespace", STALL, || {
             let found = world.kubectl.find("namespace", kubectl.namespace());
             match found.context("looking for the namespace")? {
                 None => Ok(Look::Done(())),

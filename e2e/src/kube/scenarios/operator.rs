@@ -61,7 +61,7 @@ pub(super) const QUIET: Scenario = Scenario {
 };
 
 fn replaced(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     for (name, to) in [("3 -> 5", 5), ("5 -> 3", 3)] {
         world.step(&format!("{name}, the operator's pod deleted"), Some(&load), |world| {
             world.cluster.scale(to)?;
@@ -79,7 +79,7 @@ fn replaced(world: &mut World) -> Result<()> {
 const EXIT_AFTER: [u32; 3] = [1, 2, 3];
 
 fn exits(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     for n in EXIT_AFTER {
         world.release.set("env[0].name", "CHRONIK_EXIT_AFTER");
         world.release.set("env[0].value", &n.to_string());
@@ -138,7 +138,7 @@ const GLANCE: Duration = Duration::from_secs(5);
 const LOOKS_MAX: usize = 200;
 
 fn wiped_status(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     for (name, to) in [("3 -> 4", 4), ("4 -> 3", 3)] {
         world.step(&format!("{name}, status emptied all the time"), Some(&load), |world| {
             world.cluster.scale(to)?;
@@ -169,7 +169,7 @@ fn wipe_status(world: &World) -> Result<()> {
 }
 
 fn upgraded(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let before = world.cluster.pods()?;
     let tag = world.release.set("brokerImage.tag", "another");
     world.step("the chart with another image for brokers", Some(&load), |world| {
@@ -189,7 +189,7 @@ fn upgraded(world: &mut World) -> Result<()> {
 }
 
 fn no_api(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let before = world.cluster.pods()?;
     world.step("no API server", Some(&load), |world| {
         world.provider.run("stop-api", &[])?;
@@ -205,7 +205,7 @@ fn no_api(world: &mut World) -> Result<()> {
 }
 
 fn quiet(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     world.cluster.wait_converged(3)?;
     let path = world.provider.run("audit", &[])?.trim().to_owned();
     let begin = std::fs::read_to_string(&path).context("the audit log")?.len();

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Scenario, ensure};
 use crate::kube::client::RATE;
-use crate::kube::cluster::{STALL, condition, summary};
+use crate::kube::cluster::{PACE, STALL, condition, summary};
 use crate::kube::world::World;
 use crate::wait::{self, Look};
 
@@ -50,11 +50,11 @@ fn at_the_api(world: &mut World) -> Result<()> {
 }
 
 fn in_status(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let before = world.cluster.pods()?;
     world.step("3 -> 2 asked for and refused", Some(&load), |world| {
         world.cluster.scale(2)?;
-        wait::until("the refusal", STALL, || {
+        wait::until_every(PACE, "the refusal", STALL, || {
             let object = world.cluster.object()?;
             let refused = object.pointer("/status/refused").and_then(Value::as_array);
             let is_told = refused.is_some_and(|list| {

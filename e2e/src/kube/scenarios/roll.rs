@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Scenario, ensure};
 use crate::kube::client::RATE;
-use crate::kube::cluster::{Pod, STALL, condition, summary};
+use crate::kube::cluster::{PACE, Pod, STALL, condition, summary};
 use crate::kube::world::World;
 use crate::wait::{self, Look};
 
@@ -34,11 +34,11 @@ pub(super) const DRAIN: Scenario = Scenario {
 };
 
 fn config(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let before = world.cluster.pods()?;
     world.step("a changed setting", Some(&load), |world| {
         world.cluster.patch(&json!({"spec": {"broker": {"cacheBytes": 67_108_864}}}))?;
-        wait::until("every broker anew", STALL, || {
+        wait::until_every(PACE, "every broker anew", STALL, || {
             let pods = world.cluster.pods()?;
             let down = pods.iter().filter(|pod| !pod.is_ready).count() + (3 - pods.len().min(3));
             ensure(down <= 1, format!("{down} brokers are down at a time: {pods:?}"))?;
@@ -52,13 +52,13 @@ fn config(world: &mut World) -> Result<()> {
 }
 
 fn broken_image(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let before = world.cluster.pods()?;
     world.step("a broken image, until the operator says so", Some(&load), |world| {
         world
             .cluster
             .patch(&json!({"spec": {"image": "localhost/chronik-broker:does-not-exist"}}))?;
-        wait::until("Degraded", STALL, || {
+        wait::until_every(PACE, "Degraded", STALL, || {
             let object = world.cluster.object()?;
             let is_degraded = condition(&object, "Degraded") == Some("True");
             if is_degraded { Ok(Look::Done(())) } else { wait::at(summary(&object)) }
@@ -76,7 +76,7 @@ fn broken_image(world: &mut World) -> Result<()> {
 }
 
 fn drain(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     let nodes = world.provider.run("nodes", &[])?;
     for node in nodes.split_whitespace() {
         world.step(&format!("kubectl drain {node}, and uncordon"), Some(&load), |world| {

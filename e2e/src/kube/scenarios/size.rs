@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Scenario, ensure};
-use crate::kube::cluster::{KubeCluster, STALL, summary};
+use crate::kube::cluster::{KubeCluster, PACE, STALL, summary};
 use crate::kube::kubectl::text;
 use crate::kube::world::World;
 use crate::wait::{self, Look};
@@ -34,7 +34,7 @@ pub(super) const ONE: Scenario = Scenario {
 };
 
 fn up_and_down(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     world.step("3 -> 5", Some(&load), |world| scale(world, 5))?;
     let directory = directory(&world.cluster, 4)?;
     world.step("5 -> 3", Some(&load), |world| scale(world, 3))?;
@@ -56,11 +56,11 @@ fn scale(world: &mut World, to: u32) -> Result<()> {
 }
 
 fn cancelled(world: &mut World) -> Result<()> {
-    let load = world.load(&world.cluster, 3)?;
+    let load = world.load(3)?;
     world.step("3 -> 5", Some(&load), |world| scale(world, 5))?;
     world.step("5 -> 3, taken back when the first broker leaves", Some(&load), |world| {
         world.cluster.scale(3)?;
-        wait::until("a broker that leaves", STALL, || {
+        wait::until_every(PACE, "a broker that leaves", STALL, || {
             let object = world.cluster.object()?;
             let brokers = object.pointer("/status/brokers").and_then(Value::as_array);
             let leaves = brokers.is_some_and(|brokers| {
@@ -83,7 +83,7 @@ fn one(world: &mut World) -> Result<()> {
         cluster.wait_converged(1)
     })?;
     // More replicas than one would forbid the way back.
-    let load = world.load(&cluster, 1)?;
+    let load = world.load_on(&cluster, 1)?;
     for (name, to) in [("1 -> 3", 3), ("3 -> 1", 1)] {
         world.step(name, Some(&load), |_| {
             cluster.scale(to)?;
@@ -95,7 +95,7 @@ fn one(world: &mut World) -> Result<()> {
     ensure(claims.len() == 1, format!("the volumes of removed brokers are deleted: {claims:?}"))?;
     world.step("deleted with its volumes", None, |world| {
         world.kubectl.run(&["delete", "chronikcluster", "solo", "--wait=true"])?;
-        wait::until("nothing of it", STALL, || {
+        wait::until_every(PACE, "nothing of it", STALL, || {
             let (pods, claims) = (cluster.pods()?.len(), cluster.claims()?);
             if pods == 0 && claims.is_empty() {
                 Ok(Look::Done(()))
