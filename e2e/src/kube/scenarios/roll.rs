@@ -36,8 +36,12 @@ pub(super) const DRAIN: Scenario = Scenario {
 fn config(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
     let before = world.cluster.pods()?;
+    // Another value than the one of an earlier run on the same cluster.
+    let object = world.cluster.object()?;
+    let was = object.pointer("/spec/broker/cacheBytes").and_then(Value::as_u64);
+    let bytes: u64 = if was == Some(64 << 20) { 48 << 20 } else { 64 << 20 };
     world.step("a changed setting", Some(&load), |world| {
-        world.cluster.patch(&json!({"spec": {"broker": {"cacheBytes": 67_108_864}}}))?;
+        world.cluster.patch(&json!({"spec": {"broker": {"cacheBytes": bytes}}}))?;
         wait::until_every(PACE, "every broker anew", STALL, || {
             let pods = world.cluster.pods()?;
             let down = pods.iter().filter(|pod| !pod.is_ready).count() + (3 - pods.len().min(3));
