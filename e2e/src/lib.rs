@@ -20,6 +20,7 @@ pub mod history;
 pub mod java;
 pub mod kube;
 pub mod manifest;
+pub mod pauses;
 pub mod ports;
 pub mod process;
 pub mod raw;

@@ -92,27 +92,34 @@ fn line(step: &Step) -> String {
         Duration::ZERO => String::new(),
         took => format!(", {:.1} s", took.as_secs_f64()),
     };
-    let pause = step.pause.map(|pause| format!(", longest pause {:.2} s", pause.as_secs_f64()));
+    let pause = step.pause.map(|pause| {
+        let (whole, partition) = (pause.whole.as_secs_f64(), pause.partition.as_secs_f64());
+        format!(", longest pause {whole:.2} s, of one partition {partition:.2} s")
+    });
     format!("{}{took}{}", step.name, pause.unwrap_or_default())
 }
 
 /// The steps as a table for a document.
 #[must_use]
 pub fn table(steps: &[Step]) -> String {
-    let mut text = String::from("| scenario | step | took | longest pause |\n|---|---|---|---|\n");
+    let mut text = String::from(
+        "| scenario | step | took | longest pause | of one partition |\n|---|---|---|---|---|\n",
+    );
     for step in steps {
         let took = match step.took {
             Duration::ZERO => String::new(),
             took => format!("{:.1} s", took.as_secs_f64()),
         };
-        let pause = step.pause.map(|pause| format!("{:.2} s", pause.as_secs_f64()));
+        let cell = |pause: Option<Duration>| {
+            pause.map(|pause| format!("{:.2} s", pause.as_secs_f64())).unwrap_or_default()
+        };
+        let whole = cell(step.pause.map(|pause| pause.whole));
+        let partition = cell(step.pause.map(|pause| pause.partition));
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {took} | {} |",
-            step.scenario,
-            step.name,
-            pause.unwrap_or_default()
+            "| {} | {} | {took} | {whole} | {partition} |",
+            step.scenario, step.name
         );
     }
     text

@@ -9,6 +9,7 @@ use crate::kube::cluster::{KubeCluster, STALL};
 use crate::kube::kubectl::Kubectl;
 use crate::kube::provider::Provider;
 use crate::kube::release::{self, Release};
+use crate::pauses::Pause;
 use crate::workload::{Summary, Workload};
 use crate::workspace;
 
@@ -26,8 +27,8 @@ pub struct Step {
     pub name: String,
     /// How long it took until everything was at rest.
     pub took: Duration,
-    /// The longest time without an acknowledgement in it.
-    pub pause: Option<Duration>,
+    /// The longest times without an acknowledgement in it.
+    pub pause: Option<Pause>,
 }
 
 /// Everything that a scenario acts on.
@@ -93,7 +94,7 @@ impl World {
         act: impl FnOnce(&mut World) -> Result<T>,
     ) -> Result<T> {
         if let Some(load) = load {
-            load.take_longest_pause();
+            load.take_pause();
         }
         let start = Instant::now();
         let value = act(self).with_context(|| name.to_owned())?;
@@ -102,7 +103,7 @@ impl World {
             // Whatever was done, records go on being acknowledged.
             load.wait_for_more(RATE as usize, STALL).with_context(|| format!("after {name}"))?;
         }
-        let pause = load.map(Workload::take_longest_pause);
+        let pause = load.map(Workload::take_pause);
         let (scenario, name) = (self.scenario, name.to_owned());
         self.steps.push(Step { scenario, name, took, pause });
         Ok(value)
@@ -119,7 +120,7 @@ impl World {
         let topic = format!("{}-{}", self.scenario, std::process::id());
         let start = Instant::now();
         let load = client::start(&cluster.bootstrap()?, &topic, replicas)?;
-        let (name, pause) = ("a new topic's first records".to_owned(), load.take_longest_pause());
+        let (name, pause) = ("a new topic's first records".to_owned(), load.take_pause());
         let (scenario, took) = (self.scenario, start.elapsed());
         self.steps.push(Step { scenario, name, took, pause: Some(pause) });
         Ok(load)
@@ -127,15 +128,16 @@ impl World {
 
     /// Ends the load, and fails if any promise was broken.
     pub fn judge(&mut self, load: Workload) -> Result<Summary> {
-        let rest = load.take_longest_pause();
-        if rest > Duration::from_secs(1) {
+        let rest = load.take_pause();
+        if rest.partition > Duration::from_secs(1) {
             let name = "after the last step".to_owned();
             let (scenario, took) = (self.scenario, Duration::ZERO);
             self.steps.push(Step { scenario, name, took, pause: Some(rest) });
         }
         let summary = load.finish(STALL)?;
         let name = format!("{} records acknowledged, all there, once and in order", summary.acked);
-        let pause = Some(summary.longest_pause);
+        let pause =
+            Some(Pause { whole: summary.longest_pause, partition: summary.partition_pause });
         self.steps.push(Step { scenario: self.scenario, name, took: Duration::ZERO, pause });
         Ok(summary)
     }
