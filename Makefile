@@ -1,6 +1,8 @@
 # make up    three brokers on this machine, from examples/three-brokers.yaml
 # make test  all checks and tests
 # make bench Apache Kafka and Chronik side by side
+# make images  the images of broker and operator, with docker or buildah
+# make e2e   the chart and clusters on a real Kubernetes (PROVIDER=devcluster, kind or kubeconfig; E2E="--short")
 # make sim   many random clusters in the simulator (RUNS=..., default 200)
 # make sim-mutants  put mistakes in, one at a time: the simulator must notice all
 
@@ -23,7 +25,7 @@ define stage
 	  echo "== $(1): $$(( $$(date +%s) - start )) s, exit $$code"; exit $$code
 endef
 
-.PHONY: up test bench sim sim-mutants build-tools test-tools
+.PHONY: up test bench images e2e sim sim-mutants build-tools test-tools
 
 build-tools:
 	$(call need,cc,build-essential)
@@ -46,10 +48,17 @@ test: test-tools
 	$(call stage,tests of the crates,cargo test --workspace --locked)
 	$(call stage,simulator,$(TARGET)/debug/chronik-sim --runs $(RUNS))
 	$(call stage,clusters of processes,cargo test --workspace --locked --test cluster -- --test-threads 1 --nocapture)
+	$(call stage,kubernetes,PROVIDER=devcluster e2e/kube --short)
 
 bench: test-tools
 	$(call stage,build,cargo build --release --locked -p chronik-broker -p chronik-operator -p chronik-e2e --bins)
 	$(call stage,bench,$(TARGET)/release/chronik-bench $(BENCH))
+
+images: build-tools
+	e2e/images
+
+e2e: build-tools
+	e2e/kube $(E2E)
 
 sim: build-tools
 	cargo run --release --quiet -p chronik-sim --locked -- --runs $(RUNS)

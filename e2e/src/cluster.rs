@@ -296,7 +296,7 @@ fn remove_binaries_of_the_dead() -> Result<()> {
 
 /// What matters of a broker's description while waiting.
 #[derive(Debug, PartialEq, Eq)]
-struct Standing {
+pub(crate) struct Standing {
     broker: u32,
     state: i32,
     members: usize,
@@ -308,7 +308,7 @@ struct Standing {
 }
 
 impl Standing {
-    fn of(node: &proto::DescribeResponse) -> Standing {
+    pub(crate) fn of(node: &proto::DescribeResponse) -> Standing {
         let meta = node.meta.clone().unwrap_or_default();
         let progress = node.groups.iter().flat_map(|group| &group.progress);
         Standing {
@@ -323,7 +323,7 @@ impl Standing {
         }
     }
 
-    fn is_at_rest(&self, brokers: u32) -> bool {
+    pub(crate) fn is_at_rest(&self, brokers: u32) -> bool {
         self.state == proto::NodeState::Member as i32
             && self.members == brokers as usize
             && self.fenced == 0

@@ -7,6 +7,7 @@
 //!   raw       Kafka requests byte by byte, for what no client would send
 //!   java      Apache Kafka's jars: clients, tools, and the brokers that the benchmark compares with
 //!   bench     the measurements behind `make bench`
+//!   kube      the same promises on a real Kubernetes, behind `make e2e`
 //! ```
 //!
 //! Nothing here is linked into Chronik, and it knows Chronik only by its command lines and ports.
@@ -17,7 +18,9 @@ pub mod check;
 pub mod cluster;
 pub mod history;
 pub mod java;
+pub mod kube;
 pub mod manifest;
+pub mod pauses;
 pub mod ports;
 pub mod process;
 pub mod raw;

@@ -15,7 +15,13 @@ pub enum Look<T> {
 }
 
 /// Looks until it is done. Fails with the last text once nothing has changed for `stall`.
-pub fn until<T>(
+pub fn until<T>(what: &str, stall: Duration, look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
+    until_every(Duration::from_millis(50), what, stall, look)
+}
+
+/// As [`until`], with `pace` between looks, for looks that cost something.
+pub fn until_every<T>(
+    pace: Duration,
     what: &str,
     stall: Duration,
     mut look: impl FnMut() -> Result<Look<T>>,
@@ -34,7 +40,7 @@ pub fn until<T>(
         if changed.elapsed() > stall {
             bail!("waited for {what}, and nothing has moved for {stall:?}: {last}");
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(pace);
     }
 }
 

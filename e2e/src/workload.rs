@@ -19,6 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::check::{check, prove_checker};
 use crate::history::{History, Received};
+use crate::pauses::{Pause, Pauses};
 use crate::wait::{self, Look};
 
 /// What a workload does.
@@ -45,13 +46,6 @@ struct Shared {
     is_flushed: AtomicBool,
 }
 
-/// The longest time without an acknowledgement.
-#[derive(Debug, Default)]
-struct Pauses {
-    last: Option<Instant>,
-    longest: Duration,
-}
-
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, (History, Pauses)> {
         // A thread that panicked leaves a history that is still the truth.
@@ -64,8 +58,10 @@ impl Shared {
 pub struct Summary {
     /// Records acknowledged.
     pub acked: usize,
-    /// The longest time without an acknowledgement.
+    /// The longest time without an acknowledgement from any partition.
     pub longest_pause: Duration,
+    /// And from the one that was worst off.
+    pub partition_pause: Duration,
 }
 
 /// A running producer and consumer.
@@ -96,6 +92,11 @@ impl Workload {
         self.shared.lock().0.acked_count()
     }
 
+    /// The longest times without an acknowledgement since this was last asked.
+    pub fn take_pause(&self) -> Pause {
+        self.shared.lock().1.take(Instant::now())
+    }
+
     /// Waits until this many more records were acknowledged: the cluster serves.
     pub fn wait_for_more(&self, more: usize, stall: Duration) -> Result<()> {
         let goal = self.acked() + more;
@@ -115,14 +116,14 @@ impl Workload {
                 Err(_) => bail!("a workload thread panicked"),
             }
         }
-        let (history, longest_pause) = {
+        let (history, Pause { whole: longest_pause, partition: partition_pause }) = {
             let mut shared = self.shared.lock();
-            (std::mem::take(&mut shared.0), shared.1.longest)
+            (std::mem::take(&mut shared.0), shared.1.longest())
         };
         judge("the consumer that ran throughout", &history)?;
         let again = read_again(&self.plan, &history, stall)?;
         judge("a second reading", &again)?;
-        Ok(Summary { acked: history.acked_count(), longest_pause })
+        Ok(Summary { acked: history.acked_count(), longest_pause, partition_pause })
     }
 }
 
@@ -184,10 +185,7 @@ impl ProducerContext for Ledger {
         match result {
             Ok(message) => {
                 shared.0.acked(message.partition(), *serial, message.offset());
-                let now = Instant::now();
-                let pause = shared.1.last.map_or(Duration::ZERO, |last| now - last);
-                shared.1.longest = shared.1.longest.max(pause);
-                shared.1.last = Some(now);
+                shared.1.acked(message.partition(), Instant::now());
             }
             Err((error, message)) => {
                 let text = format!("record {serial} of {}: {error}", message.partition());
@@ -205,6 +203,8 @@ fn producer(bootstrap: &str, ledger: Ledger) -> Result<BaseProducer<Ledger>> {
         .set("linger.ms", "5")
         .set("message.timeout.ms", "600000")
         .set("socket.timeout.ms", "10000")
+        // Nobody answers at the address of a pod that is gone; the default is 30 s.
+        .set("socket.connection.setup.timeout.ms", "2000")
         .set("reconnect.backoff.max.ms", "500")
         .set("retry.backoff.ms", "50")
         .set("topic.metadata.refresh.interval.ms", "2000")
@@ -220,6 +220,8 @@ fn consumer(plan: &Plan) -> Result<BaseConsumer> {
         // The log is never cut in these tests: a reset would hide a loss.
         .set("auto.offset.reset", "error")
         .set("socket.timeout.ms", "10000")
+        // Nobody answers at the address of a pod that is gone; the default is 30 s.
+        .set("socket.connection.setup.timeout.ms", "2000")
         .set("reconnect.backoff.max.ms", "500")
         .set("fetch.wait.max.ms", "100")
         .set("topic.metadata.refresh.interval.ms", "2000")

@@ -1,4 +1,7 @@
 //! The Kubernetes API of Chronik.
 
+pub mod broker;
 pub mod cluster;
+pub mod pod;
 pub mod status;
+pub mod storage;

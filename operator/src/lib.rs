@@ -7,11 +7,14 @@
 pub mod admin;
 pub mod api;
 pub mod cli;
+pub mod controller;
+pub mod fence;
 pub mod manifest;
 pub mod observe;
 pub mod platform;
 pub mod reconcile;
 pub mod run;
+pub mod side_effects;
 pub mod status;
 pub mod table;
 pub mod validate;

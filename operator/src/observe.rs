@@ -18,6 +18,8 @@ pub struct Sight {
     pub answers: BTreeMap<BrokerId, DescribeResponse>,
     /// What could not be read, for people.
     pub errors: Vec<String>,
+    /// Brokers that do not come up, in the platform's words.
+    pub troubles: Vec<String>,
 }
 
 /// Looks at everything once.
@@ -27,12 +29,13 @@ pub async fn observe<P: Platform>(
     rebalanced_at: Option<&BTreeMap<BrokerId, u32>>,
 ) -> Result<Sight, P::Error> {
     let mut sight = Sight::default();
-    sight.observed.processes = platform.observe()?;
+    sight.observed.processes = platform.observe().await?;
     sight.observed.rebalanced_at = rebalanced_at.cloned();
     let mut calls = tokio::task::JoinSet::new();
     for (id, _) in sight.observed.processes.iter().filter(|(_, p)| p.running) {
         let id = *id;
-        match admin.client(id, &platform.addresses(id).peer) {
+        let Some(address) = platform.admin_address(id) else { continue };
+        match admin.client(id, &address) {
             Ok(client) => {
                 calls.spawn(async move { (id, grpc::describe(client).await) });
             }

@@ -1,11 +1,12 @@
 //! Where brokers run. A platform starts, stops and forgets; it decides nothing.
 
+pub mod kube;
 pub mod local;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use chronik_plan::{BrokerId, Process, Step};
+use chronik_plan::{BrokerId, Plan, Process, Refusal, Step};
 
 use crate::validate::Wanted;
 
@@ -29,21 +30,47 @@ pub enum Outcome {
     Later(String),
 }
 
+/// What was done beside the brokers themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tended {
+    /// What was changed, in words.
+    pub done: Vec<String>,
+    /// What the platform would not do.
+    pub refused: Vec<Refusal>,
+}
+
 /// A place where brokers run.
 pub trait Platform {
     /// Why something could not be done.
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// What exists, by broker id.
-    fn observe(&mut self) -> Result<BTreeMap<BrokerId, Process>, Self::Error>;
+    fn observe(
+        &mut self,
+    ) -> impl Future<Output = Result<BTreeMap<BrokerId, Process>, Self::Error>> + Send;
     /// How a broker is, or would be, reached.
     fn addresses(&self, broker: BrokerId) -> Addresses;
+    /// Where a broker answers the operator; none while it surely cannot.
+    fn admin_address(&self, broker: BrokerId) -> Option<String> {
+        Some(self.addresses(broker).peer)
+    }
+    /// Brokers that do not come up, in the platform's own words.
+    fn troubles(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Whether this operator may still change anything.
+    fn may_act(&self) -> bool {
+        true
+    }
+    /// Sees to all that a cluster has beside its brokers, before any step of this plan is taken.
+    fn tend(&mut self, _plan: &Plan) -> impl Future<Output = Result<Tended, Self::Error>> + Send {
+        async { Ok(Tended::default()) }
+    }
     /// Takes over what a new manifest says.
     fn configure(&mut self, wanted: &Wanted);
     /// Carries out a step that is the platform's.
-    fn execute(&mut self, step: &Step) -> Result<Outcome, Self::Error>;
-    /// Stops everything cleanly; data stays.
-    fn shutdown(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
+    fn execute(&mut self, step: &Step)
+    -> impl Future<Output = Result<Outcome, Self::Error>> + Send;
     /// The id of this cluster, the same at every call.
     fn cluster_id(&mut self) -> Result<String, Self::Error>;
     /// Whether the cluster was ever seen formed.

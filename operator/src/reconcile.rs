@@ -8,7 +8,8 @@ use chronik_plan::{BrokerId, Meta, Plan, Step, plan};
 use crate::admin::grpc;
 use crate::api::status::ClusterStatus;
 use crate::observe::{Sight, observe};
-use crate::platform::{Outcome, Platform};
+use crate::platform::{Outcome, Platform, Tended};
+use crate::side_effects::SideEffects;
 use crate::status;
 use crate::validate::Wanted;
 
@@ -21,6 +22,10 @@ pub struct Pass {
     pub done: Vec<String>,
     /// What people are told.
     pub status: ClusterStatus,
+    /// Clients are served.
+    pub serves: bool,
+    /// How far replicas that are being filled have come.
+    pub copied: u64,
 }
 
 /// Carries plans out on one platform.
@@ -30,14 +35,13 @@ pub struct Reconciler<P> {
     pub platform: P,
     admin: grpc::Admin,
     rebalanced_at: Option<BTreeMap<BrokerId, u32>>,
-    /// Ends the process after so many side effects, for crash tests.
-    exit_after: Option<u64>,
+    side_effects: SideEffects,
 }
 
 impl<P: Platform> Reconciler<P> {
     /// Begins with no memory: whatever matters is seen.
-    pub fn new(platform: P, exit_after: Option<u64>) -> Self {
-        Reconciler { platform, admin: grpc::Admin::default(), rebalanced_at: None, exit_after }
+    pub fn new(platform: P, side_effects: SideEffects) -> Self {
+        Reconciler { platform, admin: grpc::Admin::default(), rebalanced_at: None, side_effects }
     }
 
     /// One pass.
@@ -45,26 +49,31 @@ impl<P: Platform> Reconciler<P> {
         self.platform.configure(wanted);
         let cluster_id = self.platform.cluster_id()?;
         let mut sight = self.observe().await?;
-        let plan = plan(&wanted.desired(&cluster_id), &sight.observed);
-        let done = self.execute(&plan, &mut sight).await;
+        let mut plan = plan(&wanted.desired(&cluster_id), &sight.observed);
+        let Tended { mut done, refused } = self.platform.tend(&plan).await?;
+        plan.refused.extend(refused);
+        done.extend(self.execute(&plan, &mut sight).await);
         let status = status::of(wanted, &sight, &plan, |id| self.platform.addresses(id).kafka);
-        Ok(Pass { plan, done, status })
+        let (serves, copied) = (status::serves(&sight), status::copied(&sight));
+        Ok(Pass { plan, done, status, serves, copied })
     }
 
     /// What would be done now, and what is seen.
-    pub async fn look(&mut self, wanted: &Wanted) -> Result<(Plan, ClusterStatus), P::Error> {
+    pub async fn look(&mut self, wanted: &Wanted) -> Result<Pass, P::Error> {
         self.platform.configure(wanted);
         let cluster_id = self.platform.cluster_id()?;
         let sight = self.observe().await?;
         let plan = plan(&wanted.desired(&cluster_id), &sight.observed);
         let status = status::of(wanted, &sight, &plan, |id| self.platform.addresses(id).kafka);
-        Ok((plan, status))
+        let (serves, copied) = (status::serves(&sight), status::copied(&sight));
+        Ok(Pass { plan, done: Vec::new(), status, serves, copied })
     }
 
     async fn observe(&mut self) -> Result<Sight, P::Error> {
-        let sight =
+        let mut sight =
             observe(&mut self.platform, &mut self.admin, self.rebalanced_at.as_ref()).await?;
         self.rebalanced_at = sight.observed.still_rebalanced_at();
+        sight.troubles = self.platform.troubles();
         Ok(sight)
     }
 
@@ -76,7 +85,7 @@ impl<P: Platform> Reconciler<P> {
                     tracing::info!(%step, "done");
                     done.push(step.to_string());
                     self.remember(step, sight);
-                    self.count_side_effect();
+                    self.side_effects.count();
                 }
                 Ok(Outcome::Later(why)) => sight.errors.push(why),
                 Err(why) => {
@@ -90,8 +99,12 @@ impl<P: Platform> Reconciler<P> {
 
     async fn perform(&mut self, step: &Step) -> Result<Outcome, String> {
         let to = match step {
-            Step::Start(_) | Step::Stop(_) | Step::DeleteVolume(_) => {
-                return self.platform.execute(step).map_err(|e| describe(&e));
+            Step::Start(_)
+            | Step::Stop(_)
+            | Step::Update(_)
+            | Step::DeleteVolume(_)
+            | Step::Replace(_) => {
+                return self.platform.execute(step).await.map_err(|e| describe(&e));
             }
             Step::Initialize { to, .. }
             | Step::ChangeMembership { to, .. }
@@ -103,7 +116,12 @@ impl<P: Platform> Reconciler<P> {
             | Step::RemoveBroker { to, .. }
             | Step::Wipe { to, .. } => *to,
         };
-        let address = self.platform.addresses(to).peer;
+        if !self.platform.may_act() {
+            return Err("this operator does not lead any more".into());
+        }
+        let Some(address) = self.platform.admin_address(to) else {
+            return Ok(Outcome::Later(format!("broker {to} has no address now")));
+        };
         let client = self.admin.client(to, &address).map_err(|e| describe(&e))?;
         let call = grpc::perform(client, to, step);
         match tokio::time::timeout(grpc::RPC_DEADLINE, call).await {
@@ -116,16 +134,6 @@ impl<P: Platform> Reconciler<P> {
         if let Step::Rebalance { to } = step {
             let image = sight.observed.nodes.get(to).and_then(|n| n.meta.as_ref());
             self.rebalanced_at = image.map(Meta::replica_counts);
-        }
-    }
-
-    /// The process ends here as if it had been killed: nothing is cleaned up, brokers stay.
-    fn count_side_effect(&mut self) {
-        if let Some(left) = &mut self.exit_after {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                std::process::exit(137);
-            }
         }
     }
 }

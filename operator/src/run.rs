@@ -9,11 +9,11 @@ use chronik_plan::{Operation, Plan, Refusal};
 use crate::api::cluster::ChronikCluster;
 use crate::cli::LocalArgs;
 use crate::manifest;
-use crate::platform::Platform as _;
 use crate::platform::local::Local;
 use crate::reconcile::{Pass, Reconciler, describe};
+use crate::side_effects::SideEffects;
 use crate::table::{Screen, notes, table};
-use crate::validate::{Wanted, validate};
+use crate::validate::{Wanted, validate, without_effect_here};
 
 /// A user waits for the first record.
 const FORMING: Duration = Duration::from_millis(50);
@@ -49,6 +49,7 @@ fn load(
 ) -> Result<(ChronikCluster, Wanted), RunError> {
     let cluster = manifest::read(file)?;
     let wanted = validate(&cluster, before).map_err(RunError::Refused)?;
+    wanted.fits_one_machine().map_err(RunError::Refused)?;
     if let Some(before) = before
         && before.metadata.name != cluster.metadata.name
     {
@@ -70,9 +71,9 @@ fn open(local: &LocalArgs, wanted: &Wanted) -> Result<Reconciler<Local>, RunErro
     if !broker.is_file() {
         return Err(RunError::NoBroker(broker));
     }
-    let exit_after = std::env::var("CHRONIK_EXIT_AFTER").ok().and_then(|n| n.parse().ok());
     let broker = std::path::absolute(broker)?;
-    Ok(Reconciler::new(Local::open(&local.state_dir, &broker, wanted)?, exit_after))
+    let platform = Local::open(&local.state_dir, &broker, wanted)?;
+    Ok(Reconciler::new(platform, SideEffects::from_environment()))
 }
 
 /// Brings the cluster to what the manifest says and keeps it there, until told to end.
@@ -86,12 +87,15 @@ pub async fn run(file: &Path, local: &LocalArgs, exit_when_ready: bool) -> Resul
         wanted.brokers,
         reconciler.platform.root().display()
     ))?;
+    if let fields @ [_, ..] = without_effect_here(&accepted).as_slice() {
+        screen.say(&format!("no effect on one machine: {}", fields.join(", ")))?;
+    }
     let mut text = std::fs::read_to_string(file).unwrap_or_default();
     let mut end = std::pin::pin!(told_to_end());
     loop {
         let began = Instant::now();
         let pass = tokio::select! {
-            pass = reconciler.pass(&wanted) => pass?,
+            pass = one_pass(&mut reconciler, &wanted) => pass?,
             () = &mut end => break,
         };
         write_status(reconciler.platform.root(), &pass);
@@ -132,6 +136,16 @@ pub async fn run(file: &Path, local: &LocalArgs, exit_when_ready: bool) -> Resul
     shut_down(reconciler, screen).await
 }
 
+async fn one_pass(
+    reconciler: &mut Reconciler<Local>,
+    wanted: &Wanted,
+) -> Result<Pass, crate::platform::local::LocalError> {
+    if wanted.paused {
+        return reconciler.look(wanted).await;
+    }
+    reconciler.pass(wanted).await
+}
+
 async fn shut_down(mut reconciler: Reconciler<Local>, mut screen: Screen) -> Result<(), RunError> {
     screen.say("stopping; the data stays, and the next start resumes")?;
     tokio::select! {
@@ -144,7 +158,8 @@ async fn shut_down(mut reconciler: Reconciler<Local>, mut screen: Screen) -> Res
     Ok(())
 }
 
-async fn told_to_end() {
+/// Waits for SIGINT or SIGTERM.
+pub async fn told_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
     let terminate = async {
         match signal(SignalKind::terminate()) {
@@ -174,7 +189,8 @@ fn write_status(root: &Path, pass: &Pass) {
 pub async fn plan(file: &Path, local: &LocalArgs) -> Result<(), RunError> {
     let (_, wanted) = load(file, None)?;
     let platform = Local::look(&local.state_dir, &wanted)?;
-    let (plan, status) = Reconciler::new(platform, None).look(&wanted).await?;
+    let Pass { plan, status, .. } =
+        Reconciler::new(platform, SideEffects::default()).look(&wanted).await?;
     let mut out = std::io::stdout().lock();
     for line in render(&plan).iter().chain(&table(&status)) {
         writeln!(out, "{line}")?;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chronik_plan::{BrokerId, META_TOPIC, NodeState, Operation, Plan, Step, Wait, broker_of};
+use chronik_plan::{
+    BrokerId, Group, META_TOPIC, NodeState, Operation, Plan, Step, Wait, broker_of,
+};
 
 use crate::admin::proto;
 use crate::api::status::{BrokerStatus, ClusterStatus};
@@ -16,12 +18,7 @@ pub fn of(
     plan: &Plan,
     address: impl Fn(BrokerId) -> String,
 ) -> ClusterStatus {
-    let leader = sight
-        .answers
-        .iter()
-        .filter_map(|(id, a)| Some((a.groups.iter().find(|g| g.topic == META_TOPIC)?.term, *id, a)))
-        .max_by_key(|(term, id, _)| (*term, *id))
-        .map(|(_, id, answer)| (id, answer));
+    let leader = leader(sight);
     let image = match leader {
         Some((_, answer)) => answer.meta.as_ref(),
         None => sight.answers.values().filter_map(|a| a.meta.as_ref()).max_by_key(|m| m.applied),
@@ -42,6 +39,11 @@ pub fn of(
             leaders: answer.map_or(0, |a| a.leaders),
             groups: answer.map_or(member.map_or(0, |m| m.replicas), |a| a.replicas),
             catching_up: catching_up.get(&id).cloned().unwrap_or_default(),
+            directory: answer.map_or_else(
+                || member.map_or(String::new(), |m| m.directory.clone()),
+                |a| a.directory.clone(),
+            ),
+            version: answer.map(|a| a.version.clone()).unwrap_or_default(),
             address: address(id),
         }
     });
@@ -58,8 +60,33 @@ pub fn of(
         waiting: first_ten(plan.waiting.iter().map(ToString::to_string).collect()),
         refused: first_ten(plan.refused.iter().map(ToString::to_string).collect()),
         errors: first_ten(sight.errors.clone()),
+        troubles: first_ten(sight.troubles.clone()),
         brokers,
+        ..ClusterStatus::default()
     }
+}
+
+/// Whether clients are served: the cluster is formed and its own group has a leader.
+pub fn serves(sight: &Sight) -> bool {
+    leader(sight).is_some_and(|(_, answer)| answer.meta.as_ref().is_some_and(|m| m.open))
+}
+
+/// How far all replicas that are being filled have come: it grows while there is progress.
+pub fn copied(sight: &Sight) -> u64 {
+    let groups = sight.observed.nodes.values().flat_map(|node| &node.groups);
+    let filling = groups.flat_map(|group| group.progress.values()).filter(|p| !p.caught_up);
+    filling.fold(0, |sum, progress| sum.wrapping_add(progress.matched))
+}
+
+/// The broker that leads `__meta`, and its answer.
+fn leader(sight: &Sight) -> Option<(BrokerId, &proto::DescribeResponse)> {
+    let leads =
+        |id: BrokerId, group: &Group| group.topic == META_TOPIC && broker_of(group.leader) == id;
+    let led = sight.observed.nodes.iter().filter_map(|(id, node)| {
+        let group = node.groups.iter().find(|group| leads(*id, group))?;
+        Some((group.term, *id, sight.answers.get(id)?))
+    });
+    led.max_by_key(|(term, id, _)| (*term, *id)).map(|(_, id, answer)| (id, answer))
 }
 
 fn phase(wanted: &Wanted, plan: &Plan, open: bool, brokers: &[BrokerStatus]) -> &'static str {
@@ -123,7 +150,9 @@ fn catching_up(sight: &Sight) -> BTreeMap<BrokerId, String> {
             *least = (*least).min(progress.percent.min(99));
         }
     }
-    counts.into_iter().map(|(id, (n, least))| (id, format!("{n} ({least} %)"))).collect()
+    // In steps of five: status is written only when it changes.
+    let text = |n, least: u32| format!("{n} ({} %)", least / 5 * 5);
+    counts.into_iter().map(|(id, (n, least))| (id, text(n, least))).collect()
 }
 
 fn first_ten(mut lines: Vec<String>) -> Vec<String> {

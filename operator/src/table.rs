@@ -114,7 +114,8 @@ pub fn notes(status: &ClusterStatus) -> Vec<String> {
     let label = |label: &'static str| move |text: &String| format!("{label}: {text}");
     let waiting = status.waiting.iter().map(label("waiting for"));
     let refused = status.refused.iter().map(label("refused"));
-    waiting.chain(refused).chain(status.errors.iter().map(label("note"))).collect()
+    let troubles = status.troubles.iter().map(label("trouble"));
+    waiting.chain(refused).chain(troubles).chain(status.errors.iter().map(label("note"))).collect()
 }
 
 fn greeting(status: &ClusterStatus) -> Vec<String> {

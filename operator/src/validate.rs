@@ -1,10 +1,11 @@
 //! From a manifest to what is wanted. The rules are those of the CRD; what only the running cluster
 //! can tell is left to the plan.
 
-use chronik_plan::{Desired, Refusal, VolumePolicy};
+use chronik_plan::{BrokerId, Desired, Refusal, VolumePolicy};
 use kube::ResourceExt as _;
 
-use crate::api::cluster::{ChronikCluster, WhenScaled};
+use crate::api::cluster::ChronikCluster;
+use crate::api::storage::{Storage, WhenGone};
 
 /// A manifest that passed: newtypes and numbers, nothing raw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +16,14 @@ pub struct Wanted {
     pub brokers: u32,
     /// What becomes of removed brokers' volumes.
     pub when_scaled: VolumePolicy,
-    /// The Kafka port of broker 1.
+    /// The Kafka port (on one machine, of broker 1). The next two are for peers and for metrics.
     pub port: u16,
-    /// The size of a segment, if it is not the broker's own default.
-    pub segment_bytes: Option<u64>,
+    /// Settings of brokers that are not left at their defaults, by flag.
+    pub settings: Vec<(&'static str, u64)>,
     /// Racks, in turn.
     pub racks: Vec<String>,
+    /// Nothing is to be changed.
+    pub paused: bool,
 }
 
 impl Wanted {
@@ -33,6 +36,44 @@ impl Wanted {
             when_scaled: self.when_scaled,
         }
     }
+
+    /// The rack of a broker, if there are any.
+    #[must_use]
+    pub fn rack(&self, broker: BrokerId) -> Option<&str> {
+        let at = (broker as usize).checked_sub(1)?.checked_rem(self.racks.len())?;
+        self.racks.get(at).map(String::as_str)
+    }
+
+    /// Every broker of this machine has ports of its own, so there can be too many of them.
+    pub fn fits_one_machine(&self) -> Result<(), Vec<Refusal>> {
+        let highest = u32::from(self.port) + self.brokers * 10;
+        if highest <= u32::from(u16::MAX) {
+            return Ok(());
+        }
+        Err(vec![Refusal {
+            field: "spec.listeners.kafka.port".into(),
+            value: self.port.to_string(),
+            reason: format!("{} brokers need ports up to {highest}, past 65535", self.brokers),
+        }])
+    }
+}
+
+/// Fields that are set and mean something on Kubernetes only. They are no mistake: the same manifest
+/// serves both.
+#[must_use]
+pub fn without_effect_here(cluster: &ChronikCluster) -> Vec<&'static str> {
+    let spec = &cluster.spec;
+    let plain = Storage::default();
+    let set = [
+        ("spec.image", spec.image.is_some()),
+        ("spec.imagePullPolicy", spec.image_pull_policy.is_some()),
+        ("spec.storage.size", spec.storage.size != plain.size),
+        ("spec.storage.class", spec.storage.class.is_some()),
+        ("spec.storage.whenDeleted", spec.storage.when_deleted != plain.when_deleted),
+        ("spec.resources", spec.resources.is_some()),
+        ("spec.podTemplate", spec.pod_template.is_some()),
+    ];
+    set.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field).collect()
 }
 
 /// Checks a manifest, against the one accepted before if there is one. Every broken rule is named.
@@ -53,25 +94,7 @@ pub fn validate(
             refusals.push(Refusal { field, value, reason: error.message });
         }
     }
-    let name = cluster.name_any();
-    if !is_dns_label(&name) {
-        refusals.push(Refusal {
-            field: "metadata.name".into(),
-            value: name.clone(),
-            reason: "a name has lower case letters, digits and '-', and begins and ends with a \
-                     letter or digit"
-                .into(),
-        });
-    }
     let spec = &cluster.spec;
-    let highest = i64::from(spec.listeners.kafka.port) + i64::from(spec.replicas) * 10;
-    if refusals.is_empty() && highest > i64::from(u16::MAX) {
-        refusals.push(Refusal {
-            field: "spec.listeners.kafka.port".into(),
-            value: spec.listeners.kafka.port.to_string(),
-            reason: format!("{} brokers need ports up to {highest}, past 65535", spec.replicas),
-        });
-    }
     let (Ok(brokers), Ok(port)) =
         (u32::try_from(spec.replicas), u16::try_from(spec.listeners.kafka.port))
     else {
@@ -80,22 +103,21 @@ pub fn validate(
     if !refusals.is_empty() {
         return Err(refusals);
     }
+    let segment_bytes = spec.storage.segment_bytes.and_then(|b| u64::try_from(b).ok());
+    let mut settings = spec.broker.flags();
+    settings.extend(segment_bytes.map(|bytes| ("--segment-bytes", bytes)));
     Ok(Wanted {
-        name,
+        name: cluster.name_any(),
         brokers,
         when_scaled: match spec.storage.when_scaled {
-            WhenScaled::Retain => VolumePolicy::Retain,
-            WhenScaled::Delete => VolumePolicy::Delete,
+            WhenGone::Retain => VolumePolicy::Retain,
+            WhenGone::Delete => VolumePolicy::Delete,
         },
         port,
-        segment_bytes: spec.storage.segment_bytes.and_then(|b| u64::try_from(b).ok()),
+        settings,
         racks: spec.racks.clone(),
+        paused: spec.paused,
     })
-}
-
-fn is_dns_label(name: &str) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.starts_with(inner) && name.ends_with(inner) && name.chars().all(|c| inner(c) || c == '-')
 }
 
 fn value_at(json: &serde_json::Value, path: &str) -> String {

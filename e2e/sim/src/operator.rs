@@ -165,7 +165,8 @@ impl World {
 
     fn plan(&mut self, answers: &BTreeMap<BrokerId, Description>) {
         let processes = self.nodes.iter().map(|(id, node)| {
-            (id.0, Process { running: node.core.is_some(), volume: node.volume })
+            let (running, volume) = (node.core.is_some(), node.volume);
+            (id.0, Process { running, volume, ..Process::default() })
         });
         let mut observed = Observed {
             processes: processes.collect(),

@@ -14,6 +14,7 @@ mod disk;
 mod full;
 mod groups;
 mod life;
+mod metrics;
 mod operator;
 mod scenario;
 mod size;

@@ -15,6 +15,8 @@ pub mod mutant;
 mod observed;
 mod outcome;
 mod processes;
+mod replace;
+mod roll;
 mod safety;
 mod size;
 mod step;
@@ -23,7 +25,7 @@ mod view;
 pub use desired::{Desired, VolumePolicy};
 pub use observed::{
     BrokerId, Conf, Group, META_TOPIC, Member, Meta, Node, NodeState, Observed, PeerId, Process,
-    Progress, broker_of,
+    Progress, Revision, broker_of,
 };
 pub use outcome::{Operation, Plan, Refusal, Wait};
 pub use step::{Change, Step};
@@ -51,8 +53,14 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         return plan;
     }
     match view::look(observed) {
-        Sight::NoCluster => birth::plan(desired, observed, &mut plan),
-        Sight::NoLeader { image } => processes::revive(observed, image, &mut plan),
+        Sight::NoCluster => {
+            birth::plan(desired, observed, &mut plan);
+            roll::replace_idle(observed, &mut plan);
+        }
+        Sight::NoLeader { image } => {
+            processes::revive(observed, image, &mut plan);
+            roll::replace_idle(observed, &mut plan);
+        }
         Sight::Leader(view) => plan_cluster(desired, &view, &mut plan),
     }
     safety::guard(desired, observed, &mut plan);
@@ -73,5 +81,10 @@ fn plan_cluster(desired: &Desired, view: &View<'_>, plan: &mut Plan) {
     } else if meta_settled && moving == 0 && plan.steps.is_empty() {
         size::rebalance(view, &size, plan);
     }
-    plan.operation = view::operation(view, &size, meta_settled);
+    roll::plan(view, &size, plan);
+    replace::plan(view, plan);
+    plan.operation = view::operation(view, &size, meta_settled)
+        .or_else(|| replace::operation(view))
+        .or_else(|| roll::operation(view));
+    plan.spare = roll::any_could_stop(view);
 }

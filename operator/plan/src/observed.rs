@@ -51,6 +51,24 @@ pub struct Process {
     pub running: bool,
     /// Its data directory exists.
     pub volume: bool,
+    /// Whether it runs what the manifest asks for.
+    pub revision: Revision,
+    /// It is known that nothing of it runs, though the platform tries: it serves nobody.
+    pub idle: bool,
+    /// Its volume will not come back: whoever knows says so, or the node that has it is gone for good.
+    pub lost: bool,
+}
+
+/// Whether a broker runs what the manifest asks for: image, settings, resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Revision {
+    /// It does.
+    #[default]
+    Current,
+    /// It runs something older, and would come back as that.
+    Due,
+    /// It runs something older, and would come back as what is asked for.
+    Begun,
 }
 
 /// The life of a node.
@@ -79,6 +97,13 @@ pub struct Node {
     pub meta: Option<Meta>,
     /// Groups led here: `__meta`, and those that are off target or joint.
     pub groups: Vec<Group>,
+    /// How many groups are led here, `__meta` among them.
+    pub leaders: u32,
+    /// Replicas that are out of service here.
+    pub offline: u32,
+    /// For each broker, itself among them: how many groups led here, of three voters or more, would
+    /// be without a quorum that has caught up if that broker stopped. None is not listed.
+    pub quorum_losses: BTreeMap<BrokerId, u32>,
 }
 
 /// The cluster as one node's image has it.
@@ -90,6 +115,8 @@ pub struct Meta {
     pub open: bool,
     /// All registered brokers.
     pub brokers: BTreeMap<BrokerId, Member>,
+    /// Data groups in all.
+    pub partitions: u32,
     /// Groups whose membership is not what the target says.
     pub off_target: u32,
     /// The topic with the most replicas a partition, and how many.

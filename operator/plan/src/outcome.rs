@@ -17,6 +17,8 @@ pub struct Plan {
     pub refused: Vec<Refusal>,
     /// What all of this is for.
     pub operation: Option<Operation>,
+    /// Any one broker could stop now without harm: others may take one down (a drained node).
+    pub spare: bool,
 }
 
 impl Plan {
@@ -57,6 +59,13 @@ pub enum Operation {
     Replace(BrokerId),
     /// Replicas move to their targets.
     Move,
+    /// Brokers are restarted, one after the other, as what the manifest asks for now.
+    Roll {
+        /// Brokers that have been.
+        done: u32,
+        /// All of them.
+        of: u32,
+    },
 }
 
 impl fmt::Display for Operation {
@@ -67,6 +76,9 @@ impl fmt::Display for Operation {
             Operation::Remove(id) => write!(f, "removing broker {id}"),
             Operation::Replace(id) => write!(f, "replacing the lost disk of broker {id}"),
             Operation::Move => f.write_str("moving replicas"),
+            Operation::Roll { done, of } => {
+                write!(f, "rolling change: {done} of {of} brokers are up to date")
+            }
         }
     }
 }
@@ -91,6 +103,10 @@ pub enum Wait {
     Draining { broker: BrokerId, replicas: u32 },
     /// Brokers that would remain are down, so none is taken away now.
     Remaining { down: Vec<BrokerId>, of: u32 },
+    /// A broker is not restarted yet.
+    Roll { broker: BrokerId, why: String },
+    /// The volume of a broker is not given up yet.
+    Replace { broker: BrokerId, why: String },
     /// A step was held back by a safety rule.
     Held { rule: &'static str, step: String, why: String },
 }
@@ -123,6 +139,10 @@ impl fmt::Display for Wait {
             }
             Wait::Remaining { down, of } => {
                 write!(f, "broker {} to be up: it is one of the {of} that would remain", list(down))
+            }
+            Wait::Roll { broker, why } => write!(f, "restarting broker {broker}: {why}"),
+            Wait::Replace { broker, why } => {
+                write!(f, "giving up the volume of broker {broker}: {why}")
             }
             Wait::Held { rule, step, why } => write!(f, "{why} (rule {rule} holds back: {step})"),
         }

@@ -14,10 +14,12 @@ use crate::view::{Sight, look};
 type Rule = (&'static str, fn(&Step, &Scene<'_>) -> Result<(), String>);
 
 /// The rules, in the order in which they are asked.
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 9] = [
     ("initialize-once", initialize_once),
     ("no-member-stopped", no_member_stopped),
     ("no-live-volume-deleted", no_live_volume_deleted),
+    ("one-restart-at-a-time", one_restart_at_a_time),
+    ("only-lost-volumes-given-up", only_lost_volumes_given_up),
     ("wipe-only-retired", wipe_only_retired),
     ("one-change-per-group", one_change_per_group),
     ("quorum-kept", quorum_kept),
@@ -86,6 +88,40 @@ fn no_live_volume_deleted(step: &Step, scene: &Scene<'_>) -> Result<(), String> 
         return Err(format!("broker {id} still runs"));
     }
     Ok(())
+}
+
+/// A broker that serves is restarted only while every other broker of the cluster does.
+fn one_restart_at_a_time(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
+    let Step::Update(id) = step else { return Ok(()) };
+    if scene.observed.processes.get(id).is_some_and(|p| p.idle) {
+        return Ok(());
+    }
+    let Sight::Leader(view) = look(scene.observed) else {
+        return Err(format!("what broker {id} is needed for is not known"));
+    };
+    let others = view.meta.brokers.keys().filter(|other| *other != id);
+    match others.copied().find(|other| !view.is_up(*other)) {
+        Some(down) => Err(format!("broker {down} is down")),
+        None => Ok(()),
+    }
+}
+
+/// A member's volume is given up only if it is known to be lost, nothing of the broker runs,
+/// and whoever has the rest is there.
+fn only_lost_volumes_given_up(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
+    let Step::Replace(id) = step else { return Ok(()) };
+    let process = scene.observed.processes.get(id).copied().unwrap_or_default();
+    if !process.lost || !process.idle || scene.observed.nodes.contains_key(id) {
+        return Err(format!("broker {id} may have its volume yet"));
+    }
+    let Sight::Leader(view) = look(scene.observed) else {
+        return Err(format!("what broker {id} is needed for is not known"));
+    };
+    let others = view.meta.brokers.keys().filter(|other| *other != id);
+    match others.copied().find(|other| !view.is_up(*other)) {
+        Some(down) => Err(format!("broker {down} is down")),
+        None => Ok(()),
+    }
 }
 
 fn wipe_only_retired(step: &Step, scene: &Scene<'_>) -> Result<(), String> {

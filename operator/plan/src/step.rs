@@ -58,8 +58,12 @@ pub enum Step {
     Start(BrokerId),
     /// End a broker that is no member any more.
     Stop(BrokerId),
+    /// Restart a broker as what the manifest asks for now.
+    Update(BrokerId),
     /// Delete the data directory of a broker that is forgotten and stopped.
     DeleteVolume(BrokerId),
+    /// Give up the volume of a member, which takes its place again with an empty one.
+    Replace(BrokerId),
     /// Make the cluster.
     Initialize { to: BrokerId, cluster_id: String, brokers: u32 },
     /// Change a group's members.
@@ -92,7 +96,9 @@ impl Step {
     pub fn is_disruptive(&self) -> bool {
         match self {
             Step::Stop(_)
+            | Step::Update(_)
             | Step::DeleteVolume(_)
+            | Step::Replace(_)
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => true,
             Step::Start(_)
@@ -108,6 +114,27 @@ impl Step {
 }
 
 impl Step {
+    /// What kind of step it is, for counting.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Step::Start(_) => "Start",
+            Step::Stop(_) => "Stop",
+            Step::Update(_) => "Update",
+            Step::DeleteVolume(_) => "DeleteVolume",
+            Step::Replace(_) => "Replace",
+            Step::Initialize { .. } => "Initialize",
+            Step::ChangeMembership { .. } => "ChangeMembership",
+            Step::TransferLeadership { .. } => "TransferLeadership",
+            Step::Cordon { .. } => "Cordon",
+            Step::Uncordon { .. } => "Uncordon",
+            Step::Drain { .. } => "Drain",
+            Step::Rebalance { .. } => "Rebalance",
+            Step::RemoveBroker { .. } => "RemoveBroker",
+            Step::Wipe { .. } => "Wipe",
+        }
+    }
+
     /// The group whose members or leader it changes.
     #[must_use]
     pub fn group(&self) -> Option<(&str, u32)> {
@@ -116,7 +143,9 @@ impl Step {
             | Step::TransferLeadership { topic, partition, .. } => Some((topic, *partition)),
             Step::Start(_)
             | Step::Stop(_)
+            | Step::Update(_)
             | Step::DeleteVolume(_)
+            | Step::Replace(_)
             | Step::Initialize { .. }
             | Step::Cordon { .. }
             | Step::Uncordon { .. }
@@ -133,7 +162,9 @@ impl fmt::Display for Step {
         match self {
             Step::Start(id) => write!(f, "start broker {id}"),
             Step::Stop(id) => write!(f, "stop broker {id}, which is no member any more"),
+            Step::Update(id) => write!(f, "restart broker {id} as the manifest says now"),
             Step::DeleteVolume(id) => write!(f, "delete the volume of broker {id}"),
+            Step::Replace(id) => write!(f, "give up the lost volume of broker {id}"),
             Step::Initialize { to, cluster_id, brokers } => {
                 write!(f, "form cluster {cluster_id} of {brokers} at broker {to}")
             }

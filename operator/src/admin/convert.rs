@@ -37,6 +37,9 @@ pub fn node(answer: &proto::DescribeResponse) -> Result<Node, ConvertError> {
         cluster_id: Some(answer.cluster_id.clone()).filter(|id| !id.is_empty()),
         meta: answer.meta.as_ref().map(meta),
         groups: answer.groups.iter().map(group).collect::<Result<_, _>>()?,
+        leaders: answer.leaders,
+        offline: u32::try_from(answer.offline.len()).unwrap_or(u32::MAX),
+        quorum_losses: answer.quorum_losses.iter().map(|(id, n)| (*id, *n)).collect(),
     })
 }
 
@@ -55,6 +58,7 @@ fn meta(meta: &proto::Meta) -> Meta {
         applied: meta.applied,
         open: meta.open,
         brokers: meta.brokers.iter().map(member).collect(),
+        partitions: meta.partitions,
         off_target: meta.off_target,
         largest: (meta.largest_replication > 0)
             .then(|| (meta.largest_topic.clone(), meta.largest_replication)),

@@ -114,8 +114,10 @@ pub async fn perform(
             let request = proto::WipeRequest { directory: directory.clone() };
             client.wipe(request).await.map(drop).map_err(refused)
         }
-        Step::Start(_) | Step::Stop(_) | Step::DeleteVolume(_) => {
-            Err(AdminError::NotACall(step.to_string()))
-        }
+        Step::Start(_)
+        | Step::Stop(_)
+        | Step::Update(_)
+        | Step::DeleteVolume(_)
+        | Step::Replace(_) => Err(AdminError::NotACall(step.to_string())),
     }
 }

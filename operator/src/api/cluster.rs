@@ -5,11 +5,15 @@
 
 use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use serde::{Deserialize, Serialize};
+use serde_yaml::Value;
 
+use crate::api::broker::BrokerSettings;
+use crate::api::pod::{PodTemplate, PullPolicy, Resources};
 use crate::api::status::ClusterStatus;
+use crate::api::storage::Storage;
 
 /// A Kafka-compatible cluster in which every partition is a Raft group.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "chronik.io",
     version = "v1alpha1",
@@ -22,15 +26,20 @@ use crate::api::status::ClusterStatus;
     doc = "A Kafka-compatible cluster in which every partition is a Raft group.",
     scale(
         spec_replicas_path = ".spec.replicas",
-        status_replicas_path = ".status.replicas"
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
     ),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
     printcolumn(name = "Brokers", type_ = "integer", json_path = ".status.replicas"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Doing", type_ = "string", json_path = ".status.operation"),
     printcolumn(name = "Bootstrap", type_ = "string", json_path = ".status.bootstrap"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 40")
-        .message("a cluster's name has at most 40 characters: broker names are made from it")
+        .message("a cluster's name has at most 40 characters: broker names are made from it"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("a cluster's name has lower case letters, digits and '-', begins with a letter \
+                  and ends with a letter or digit")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ChronikClusterSpec {
@@ -39,15 +48,36 @@ pub struct ChronikClusterSpec {
     #[x_kube(validation = Rule::new("self >= 1").message("a cluster has at least 1 broker"))]
     #[x_kube(validation = Rule::new("self <= 1000").message("a cluster has at most 1000 brokers"))]
     pub replicas: i32,
+    /// The brokers' image; the operator's own choice if not given. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.size() > 0").message("an image has a name"))]
+    pub image: Option<String>,
+    /// When the image is pulled. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<PullPolicy>,
     /// Where clients connect.
     #[serde(default)]
     pub listeners: Listeners,
     /// Where records are kept.
     #[serde(default)]
     pub storage: Storage,
+    /// CPU and memory of each broker. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Settings of every broker. On Kubernetes a change restarts brokers, one after the other; on
+    /// one machine it takes effect when a broker next starts.
+    #[serde(default)]
+    pub broker: BrokerSettings,
+    /// What brokers' pods have beyond what the operator gives them. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
+    /// Leave everything as it is: look, and change nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Failure domains: broker 1 is in the first, broker 2 in the second, and round again. Replicas
-    /// of a partition are spread over them. Takes effect when a broker next starts.
+    /// of a partition are spread over them. Takes effect as a change of `broker` does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     #[x_kube(validation = Rule::new("self.all(r, r.size() > 0)").message("a rack has a name"))]
     pub racks: Vec<String>,
 }
@@ -69,8 +99,8 @@ pub struct Listeners {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaListener {
-    /// The port of broker 1. On one machine, each further broker takes the port 10 higher, and the
-    /// two ports after it for its peers and for metrics.
+    /// The port for clients; the next two are for peers and the operator, and for metrics. On one
+    /// machine these are broker 1's, and each further broker has its own 10 higher.
     #[serde(default = "default_port")]
     #[x_kube(validation = Rule::new("self >= 1024 && self <= 55000")
         .message("a port of brokers lies between 1024 and 55000"))]
@@ -89,33 +119,36 @@ impl Default for KafkaListener {
     }
 }
 
-/// Where records are kept.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
-#[serde(rename_all = "camelCase")]
-pub struct Storage {
-    /// What becomes of the data of a broker that was removed by shrinking.
-    #[serde(default)]
-    pub when_scaled: WhenScaled,
-    /// The size at which a partition begins a new file. Takes effect when a broker next starts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self >= 1048576")
-        .message("a segment has at least 1048576 bytes"))]
-    pub segment_bytes: Option<i64>,
-}
-
-/// What becomes of a removed broker's data.
-#[derive(
-    Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default,
-)]
-pub enum WhenScaled {
-    /// It stays until its broker id is needed again, and is wiped then.
-    #[default]
-    Retain,
-    /// It is deleted when the broker is gone.
-    Delete,
-}
-
-/// The CRD as YAML, as it is kept in `crds/`.
+/// The CRD as YAML, as it is kept in `crds/`. Kubernetes' own types come without their descriptions:
+/// with them the API server would have to keep a CRD many times as large.
 pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(&ChronikCluster::crd())
+    let mut crd = serde_yaml::to_value(ChronikCluster::crd())?;
+    let versions = crd.get_mut("spec").and_then(|spec| spec.get_mut("versions"));
+    for version in versions.and_then(Value::as_sequence_mut).into_iter().flatten() {
+        let spec = ["schema", "openAPIV3Schema", "properties", "spec", "properties", "podTemplate"];
+        let template = spec.iter().try_fold(version, |at, key| at.get_mut(*key));
+        let fields = template.and_then(|t| t.get_mut("properties")).and_then(Value::as_mapping_mut);
+        for (_, field) in fields.into_iter().flatten() {
+            let purpose = field.get("description").cloned();
+            strip_descriptions(field);
+            if let (Some(purpose), Some(field)) = (purpose, field.as_mapping_mut()) {
+                field.insert("description".into(), purpose);
+            }
+        }
+    }
+    serde_yaml::to_string(&crd)
+}
+
+fn strip_descriptions(schema: &mut Value) {
+    match schema {
+        Value::Mapping(map) => {
+            // A property may have that name too; then it is no text.
+            if map.get("description").is_some_and(Value::is_string) {
+                map.remove("description");
+            }
+            map.iter_mut().for_each(|(_, inner)| strip_descriptions(inner));
+        }
+        Value::Sequence(list) => list.iter_mut().for_each(strip_descriptions),
+        Value::Tagged(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

@@ -1,16 +1,27 @@
 //! What a `ChronikCluster` says about itself. It holds no truth: it is written for people, and
 //! nothing is decided by reading it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The state of a cluster as of the last pass.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
     /// Brokers that are members.
     #[serde(default)]
     pub replicas: i32,
+    /// The generation of the manifest that all of this is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready: clients are served. Progressing: something is being done, or waited for. Degraded:
+    /// something needs somebody. Quiesced: there is nothing left to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// What selects the brokers' pods.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub selector: String,
     /// The cluster's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
@@ -32,6 +43,13 @@ pub struct ClusterStatus {
     /// Calls that failed in the last pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+    /// Brokers that do not come up, in the platform's words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
+    /// Some pods are as an earlier version of the operator made them; their next restart, for
+    /// whatever reason the manifest gives, makes them anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub template_update_pending: bool,
     /// Every broker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brokers: Vec<BrokerStatus>,
@@ -55,4 +73,10 @@ pub struct BrokerStatus {
     pub catching_up: String,
     /// Where Kafka clients reach it.
     pub address: String,
+    /// The id of its data directory.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub directory: String,
+    /// The version that it runs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
 }

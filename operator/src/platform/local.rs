@@ -113,6 +113,21 @@ impl Local {
         &self.root
     }
 
+    /// Stops every broker cleanly; data stays.
+    pub async fn shutdown(&mut self) -> Result<(), LocalError> {
+        loop {
+            self.refresh()?;
+            let ids: Vec<BrokerId> = self.running.keys().copied().collect();
+            if ids.is_empty() {
+                return Ok(());
+            }
+            for id in ids {
+                self.stop(id)?;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     fn data_dir(&self, id: BrokerId) -> PathBuf {
         self.root.join(format!("broker-{id}"))
     }
@@ -149,15 +164,13 @@ impl Local {
         }
         let peers = (1..=self.wanted.brokers).chain(self.running.keys().copied());
         let seeds = peers.filter(|p| *p != id).map(|p| (p, self.addresses(p).peer)).collect();
-        let racks = &self.wanted.racks;
-        let rack = (!racks.is_empty()).then(|| racks[(id as usize - 1) % racks.len()].clone());
         let spec = StartSpec {
             id,
             data_dir: self.data_dir(id),
             addresses: self.addresses(id),
             seeds,
-            rack,
-            segment_bytes: self.wanted.segment_bytes,
+            rack: self.wanted.rack(id).map(str::to_owned),
+            settings: self.wanted.settings.clone(),
         };
         let running = spawn(&self.binary, &spec, &log).map_err(|source| LocalError::Spawn {
             broker: id,
@@ -239,7 +252,7 @@ impl Local {
 impl Platform for Local {
     type Error = LocalError;
 
-    fn observe(&mut self) -> Result<BTreeMap<BrokerId, Process>, LocalError> {
+    async fn observe(&mut self) -> Result<BTreeMap<BrokerId, Process>, LocalError> {
         self.refresh()?;
         let mut seen: BTreeMap<BrokerId, Process> = BTreeMap::new();
         for id in process::volumes(&self.root).map_err(|source| LocalError::File {
@@ -268,7 +281,7 @@ impl Platform for Local {
         self.wanted = wanted.clone();
     }
 
-    fn execute(&mut self, step: &Step) -> Result<Outcome, LocalError> {
+    async fn execute(&mut self, step: &Step) -> Result<Outcome, LocalError> {
         if self.lock.is_none() {
             return Err(LocalError::OnlyLooking);
         }
@@ -276,7 +289,10 @@ impl Platform for Local {
             Step::Start(id) => self.start(*id),
             Step::Stop(id) => self.stop(*id),
             Step::DeleteVolume(id) => self.delete_volume(*id),
-            Step::Initialize { .. }
+            // Nobody says here that a volume is lost: its directory is there or it is not.
+            Step::Update(_)
+            | Step::Replace(_)
+            | Step::Initialize { .. }
             | Step::ChangeMembership { .. }
             | Step::TransferLeadership { .. }
             | Step::Cordon { .. }
@@ -285,20 +301,6 @@ impl Platform for Local {
             | Step::Rebalance { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => Err(LocalError::NotMine(step.to_string())),
-        }
-    }
-
-    async fn shutdown(&mut self) -> Result<(), LocalError> {
-        loop {
-            self.refresh()?;
-            let ids: Vec<BrokerId> = self.running.keys().copied().collect();
-            if ids.is_empty() {
-                return Ok(());
-            }
-            for id in ids {
-                self.stop(id)?;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -48,7 +48,7 @@ impl Fleet {
 impl Platform for Fleet {
     type Error = Infallible;
 
-    fn observe(&mut self) -> Result<BTreeMap<BrokerId, Process>, Infallible> {
+    async fn observe(&mut self) -> Result<BTreeMap<BrokerId, Process>, Infallible> {
         Ok(lock(&self.world).observe(0).processes)
     }
 
@@ -59,13 +59,9 @@ impl Platform for Fleet {
 
     fn configure(&mut self, _: &Wanted) {}
 
-    fn execute(&mut self, step: &Step) -> Result<Outcome, Infallible> {
+    async fn execute(&mut self, step: &Step) -> Result<Outcome, Infallible> {
         lock(&self.world).execute(step);
         Ok(Outcome::Done)
-    }
-
-    async fn shutdown(&mut self) -> Result<(), Infallible> {
-        Ok(())
     }
 
     fn cluster_id(&mut self) -> Result<String, Infallible> {
@@ -206,6 +202,7 @@ fn description(id: BrokerId, node: &Node) -> proto::DescribeResponse {
     let meta = node.meta.as_ref().map(|m| proto::Meta {
         applied: m.applied,
         open: m.open,
+        partitions: m.partitions,
         off_target: m.off_target,
         largest_topic: m.largest.clone().map_or(String::new(), |(t, _)| t),
         largest_replication: m.largest.as_ref().map_or(0, |(_, n)| *n),
@@ -231,6 +228,8 @@ fn description(id: BrokerId, node: &Node) -> proto::DescribeResponse {
         cluster_id: node.cluster_id.clone().unwrap_or_default(),
         meta,
         groups: node.groups.iter().map(group).collect(),
+        leaders: node.leaders,
+        quorum_losses: node.quorum_losses.iter().map(|(id, n)| (*id, *n)).collect(),
         ..proto::DescribeResponse::default()
     }
 }

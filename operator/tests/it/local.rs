@@ -16,8 +16,9 @@ fn wanted() -> Wanted {
         brokers: 2,
         when_scaled: VolumePolicy::Retain,
         port: 31800,
-        segment_bytes: Some(1 << 20),
+        settings: vec![("--segment-bytes", 1 << 20)],
         racks: vec!["a".into(), "b".into()],
+        paused: false,
     }
 }
 
@@ -30,10 +31,10 @@ fn broker(dir: &Path, text: &str) -> PathBuf {
 
 const WAITS: &str = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
 
-fn until(local: &mut Local, expected: &BTreeMap<u32, Process>) {
+async fn until(local: &mut Local, expected: &BTreeMap<u32, Process>) {
     let began = Instant::now();
-    while local.observe().unwrap() != *expected {
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", local.observe());
+    while local.observe().await.unwrap() != *expected {
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", local.observe().await);
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -44,14 +45,14 @@ async fn brokers_outlive_the_operator_and_are_adopted_by_the_next() {
     let binary = broker(dir.path(), WAITS);
     let mut first = Local::open(dir.path(), &binary, &wanted()).unwrap();
     let id = first.cluster_id().unwrap();
-    assert_eq!(first.execute(&Step::Start(1)).unwrap(), Outcome::Done);
-    let one = BTreeMap::from([(1, Process { running: true, volume: true })]);
-    until(&mut first, &one);
-    assert!(matches!(first.execute(&Step::Start(1)).unwrap(), Outcome::Later(_)));
+    assert_eq!(first.execute(&Step::Start(1)).await.unwrap(), Outcome::Done);
+    let one = BTreeMap::from([(1, Process { running: true, volume: true, ..Process::default() })]);
+    until(&mut first, &one).await;
+    assert!(matches!(first.execute(&Step::Start(1)).await.unwrap(), Outcome::Later(_)));
     assert!(matches!(Local::open(dir.path(), &binary, &wanted()), Err(LocalError::Locked(_))));
     let looking = &mut Local::look(dir.path(), &wanted()).unwrap();
-    assert_eq!(looking.observe().unwrap(), one);
-    assert!(looking.execute(&Step::Stop(1)).is_err());
+    assert_eq!(looking.observe().await.unwrap(), one);
+    assert!(looking.execute(&Step::Stop(1)).await.is_err());
     let pid = |root: &Path| std::fs::read_to_string(root.join("broker-1.pid")).unwrap();
     let before = pid(first.root());
     drop(first);
@@ -60,19 +61,19 @@ async fn brokers_outlive_the_operator_and_are_adopted_by_the_next() {
     let moved = Wanted { port: 31900, ..wanted() };
     let mut next = Local::open(dir.path(), &binary, &moved).unwrap();
     assert_eq!(next.cluster_id().unwrap(), id);
-    assert_eq!(next.observe().unwrap(), one);
+    assert_eq!(next.observe().await.unwrap(), one);
     assert_eq!(next.addresses(1).kafka, "127.0.0.1:31800");
     assert_eq!(next.addresses(2).peer, "127.0.0.1:31911");
-    assert!(matches!(next.execute(&Step::Start(1)).unwrap(), Outcome::Later(_)));
+    assert!(matches!(next.execute(&Step::Start(1)).await.unwrap(), Outcome::Later(_)));
     assert_eq!(pid(next.root()), before);
-    assert!(next.execute(&Step::DeleteVolume(1)).is_err(), "it runs");
+    assert!(next.execute(&Step::DeleteVolume(1)).await.is_err(), "it runs");
     next.shutdown().await.unwrap();
     assert_eq!(
-        next.observe().unwrap(),
-        BTreeMap::from([(1, Process { running: false, volume: true })])
+        next.observe().await.unwrap(),
+        BTreeMap::from([(1, Process { running: false, volume: true, ..Process::default() })])
     );
-    next.execute(&Step::DeleteVolume(1)).unwrap();
-    assert_eq!(next.observe().unwrap(), BTreeMap::new());
+    next.execute(&Step::DeleteVolume(1)).await.unwrap();
+    assert_eq!(next.observe().await.unwrap(), BTreeMap::new());
 }
 
 #[tokio::test]
@@ -83,7 +84,7 @@ async fn a_broker_that_keeps_ending_is_started_ever_more_rarely_and_its_last_wor
     let began = Instant::now();
     let words = loop {
         assert!(began.elapsed() < Duration::from_secs(10));
-        if let Outcome::Later(why) = local.execute(&Step::Start(2)).unwrap()
+        if let Outcome::Later(why) = local.execute(&Step::Start(2)).await.unwrap()
             && why.contains("ended soon after its start")
         {
             break why;

@@ -4,10 +4,13 @@
 
 mod crd;
 mod fleet;
+mod kube;
 mod local;
 mod manifests;
 #[path = "../../plan/tests/it/model.rs"]
 mod model;
+#[path = "../../plan/tests/it/model_rolls.rs"]
+mod model_rolls;
 #[path = "../../plan/tests/it/model_steps.rs"]
 mod model_steps;
 mod reconcile;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chronik_operator::manifest::parse;
-use chronik_operator::validate::validate;
+use chronik_operator::validate::{validate, without_effect_here};
 
 fn manifest(name: &str, spec: &str) -> String {
     format!(
@@ -33,7 +33,7 @@ fn the_examples_are_accepted() {
 #[test]
 fn defaults_are_three_brokers_on_kafkas_port() {
     let wanted = validate(&parse(&manifest("a", "{}")).unwrap(), None).unwrap();
-    assert_eq!((wanted.brokers, wanted.port, wanted.segment_bytes), (3, 9092, None));
+    assert_eq!((wanted.brokers, wanted.port, wanted.settings), (3, 9092, Vec::new()));
 }
 
 #[test]
@@ -56,8 +56,60 @@ fn a_wrong_value_is_named_with_its_field_and_the_reason() {
         "{replicas: 900, listeners: {kafka: {port: 58000}}}",
         "spec.listeners.kafka.port 58000: a port of brokers lies between 1024 and 55000",
     );
+    check("{storage: {size: much}}", "spec.storage.size \"much\": a size is a quantity like 10Gi");
+    check("{broker: {walBytes: 1}}", "spec.broker.walBytes 1: must be from 4194304 to 4294967296");
     assert_eq!(refusals(&"a".repeat(41), "{}", None).len(), 1);
-    assert_eq!(refusals("Under_score", "{}", None).len(), 1);
+    for name in ["Under_score", "dot.ted", "9lives", "-a", "a-"] {
+        assert_eq!(refusals(name, "{}", None).len(), 1, "{name}");
+    }
+    let reserved = "{podTemplate: {labels: {chronik.io/broker: '9'}}}";
+    assert_eq!(refusals("a", reserved, None).len(), 1);
+    let reserved = "{podTemplate: {env: [{name: CHRONIK_BROKER_ID, value: '9'}]}}";
+    assert_eq!(refusals("a", reserved, None).len(), 1);
+    let allowed = "{podTemplate: {env: [{name: CHRONIK_LOG, value: debug}], labels: {a: b}}}";
+    assert_eq!(refusals("a", allowed, None), [""; 0]);
+}
+
+#[test]
+fn volumes_do_not_shrink_and_keep_their_class() {
+    let (small, large) = ("{storage: {size: 1024Mi}}", "{storage: {size: 2Gi}}");
+    assert_eq!(refusals("a", large, Some(small)), [""; 0]);
+    assert_eq!(refusals("a", "{storage: {size: 1Gi}}", Some(small)), [""; 0]);
+    let found = refusals("a", small, Some(large));
+    assert_eq!(found, ["spec.storage.size \"1024Mi\": a volume cannot shrink"]);
+    let found = refusals("a", "{storage: {class: fast}}", Some("{storage: {}}"));
+    assert_eq!(found, ["spec.storage : the storage class of volumes that exist cannot change"]);
+}
+
+#[test]
+fn too_many_brokers_for_one_machine_are_refused_there_only() {
+    let wanted = |spec| validate(&parse(&manifest("a", spec)).unwrap(), None).unwrap();
+    assert!(
+        wanted("{replicas: 1000, listeners: {kafka: {port: 55000}}}").fits_one_machine().is_ok()
+    );
+    let mut many = wanted("{replicas: 1000, listeners: {kafka: {port: 55000}}}");
+    many.brokers = 1100;
+    let refused = many.fits_one_machine().unwrap_err();
+    assert_eq!(
+        refused[0].to_string(),
+        "spec.listeners.kafka.port 55000: 1100 brokers need ports up to 66000, past 65535"
+    );
+}
+
+#[test]
+fn what_means_nothing_on_one_machine_is_named() {
+    let named = |spec| without_effect_here(&parse(&manifest("a", spec)).unwrap());
+    assert_eq!(named("{replicas: 3, broker: {cacheBytes: 1}}"), [""; 0]);
+    let spec = "{image: x, storage: {size: 20Gi}, podTemplate: {labels: {a: b}}}";
+    assert_eq!(named(spec), ["spec.image", "spec.storage.size", "spec.podTemplate"]);
+}
+
+#[test]
+fn settings_become_flags_of_the_broker() {
+    let spec = "{broker: {cacheBytes: 0, connectionsMax: 7}, storage: {segmentBytes: 1048576}}";
+    let wanted = validate(&parse(&manifest("a", spec)).unwrap(), None).unwrap();
+    let expected = [("--connections-max", 7), ("--cache-bytes", 0), ("--segment-bytes", 1_048_576)];
+    assert_eq!(wanted.settings, expected);
 }
 
 #[test]

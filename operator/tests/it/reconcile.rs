@@ -1,6 +1,7 @@
 //! The whole pipeline over real gRPC, against the model cluster.
 
 use chronik_operator::reconcile::{Pass, Reconciler};
+use chronik_operator::side_effects::SideEffects;
 use chronik_operator::table::table;
 use chronik_operator::validate::Wanted;
 use chronik_plan::VolumePolicy;
@@ -14,8 +15,9 @@ fn wanted(brokers: u32) -> Wanted {
         brokers,
         when_scaled: VolumePolicy::Delete,
         port: 31000,
-        segment_bytes: None,
+        settings: Vec::new(),
         racks: Vec::new(),
+        paused: false,
     }
 }
 
@@ -36,7 +38,7 @@ async fn settle(reconciler: &mut Reconciler<Fleet>, brokers: u32) -> Pass {
 #[tokio::test]
 async fn a_cluster_is_born_grows_shrinks_and_replaces_a_lost_disk() {
     let fleet = Fleet::new(World::new(7), 5).await;
-    let mut reconciler = Reconciler::new(fleet, None);
+    let mut reconciler = Reconciler::new(fleet, SideEffects::default());
     for brokers in [1, 3, 5, 3] {
         let pass = settle(&mut reconciler, brokers).await;
         assert!(pass.done.is_empty() && pass.status.errors.is_empty(), "{pass:?}");
@@ -62,12 +64,12 @@ async fn a_cluster_is_born_grows_shrinks_and_replaces_a_lost_disk() {
 #[tokio::test]
 async fn a_new_operator_takes_over_at_any_step() {
     let fleet = Fleet::new(World::new(11), 5).await;
-    let mut reconciler = Reconciler::new(fleet, None);
+    let mut reconciler = Reconciler::new(fleet, SideEffects::default());
     for brokers in [3, 5, 2] {
         for _ in 0..12 {
             reconciler.pass(&wanted(brokers)).await.unwrap();
             lock(&reconciler.platform.world).tick();
-            reconciler = Reconciler::new(reconciler.platform, None);
+            reconciler = Reconciler::new(reconciler.platform, SideEffects::default());
         }
     }
     let pass = settle(&mut reconciler, 3).await;

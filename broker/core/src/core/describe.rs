@@ -123,9 +123,9 @@ impl<D: Disk> Core<D> {
         let led = self.replicas.values().filter(|replica| replica.group.leads());
         let groups: Vec<_> = led.map(|replica| &replica.group).collect();
         for broker in self.meta.brokers().map(crate::meta::brokers::Broker::id) {
-            let lost = groups.iter().filter(|group| group.would_lose_quorum_without(broker));
+            let lost = groups.iter().filter(|group| group.would_wait_without(broker));
             let lost = count(lost.count());
-            if lost > 0 && broker != self.me() {
+            if lost > 0 {
                 losses.insert(broker, lost);
             }
         }

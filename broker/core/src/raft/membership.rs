@@ -165,6 +165,20 @@ impl<D: Disk> Group<D> {
         self.caught_up(peer.0)
     }
 
+    /// Whether this group, of three voters or more, would have to wait for somebody to catch up
+    /// before it commits again if `broker` stopped now. A smaller group cannot lose anybody anyway,
+    /// and must not keep a broker from being restarted.
+    pub fn would_wait_without(&self, broker: BrokerId) -> bool {
+        let (conf, _) = self.log().conf();
+        let halves = [&conf.voters, &conf.voters_outgoing].into_iter();
+        halves.filter(|half| half.len() > 2).any(|half| {
+            let is_named = half.iter().any(|id| PeerId(*id).broker() == broker);
+            let is_well = |id: &u64| *id == self.raw.raft.id || self.caught_up(*id);
+            let others = half.iter().filter(|id| PeerId(**id).broker() != broker);
+            is_named && others.filter(|id| is_well(id)).count() < half.len() / 2 + 1
+        })
+    }
+
     /// Whether this group would lose its quorum if `broker` went away now.
     pub fn would_lose_quorum_without(&self, broker: BrokerId) -> bool {
         let (conf, _) = self.log().conf();

@@ -25,6 +25,9 @@ pub(super) fn node(description: &Description) -> Option<Node> {
         cluster_id: description.cluster_id.clone(),
         meta: description.meta.as_ref().map(meta),
         groups: description.groups.iter().map(group).collect::<Option<_>>()?,
+        leaders: description.leaders,
+        offline: description.offline.len() as u32,
+        quorum_losses: description.quorum_losses.iter().map(|(id, n)| (id.0, *n)).collect(),
     })
 }
 
@@ -40,6 +43,7 @@ fn meta(meta: &MetaDescription) -> Meta {
         applied: meta.applied,
         open: meta.open,
         brokers: meta.brokers.iter().map(|broker| (broker.id.0, member(broker))).collect(),
+        partitions: meta.partitions,
         off_target: meta.off_target,
         largest: meta.largest_replication.clone(),
     }
@@ -74,7 +78,11 @@ fn group(group: &GroupDescription) -> Option<Group> {
 /// Whom a step asks for what; none for a step that the platform does.
 pub(super) fn request(step: Step) -> Option<(BrokerId, AdminRequest)> {
     let (to, request) = match step {
-        Step::Start(_) | Step::Stop(_) | Step::DeleteVolume(_) => return None,
+        Step::Start(_)
+        | Step::Stop(_)
+        | Step::Update(_)
+        | Step::DeleteVolume(_)
+        | Step::Replace(_) => return None,
         Step::Initialize { to, cluster_id, brokers } => {
             (to, AdminRequest::Initialize { cluster_id, brokers })
         }

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
 mod model;
+mod model_rolls;
 mod model_steps;
 mod properties;
+mod replacements;
+mod rolls;
 mod rules;
 mod scenarios;

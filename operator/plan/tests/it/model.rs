@@ -8,6 +8,8 @@ use chronik_plan::{
     Progress, broker_of, meta_voters,
 };
 
+use crate::model_rolls::Revisions;
+
 /// SplitMix64: the model's only randomness.
 pub(crate) struct Dice(pub u64);
 
@@ -63,6 +65,9 @@ pub(crate) struct World {
     pub(crate) directories: u64,
     pub(crate) rebalanced_at: Option<BTreeMap<BrokerId, u32>>,
     pub(crate) formed: bool,
+    pub(crate) revisions: Revisions,
+    /// Brokers whose node is gone with their disk, and who are said to be.
+    pub(crate) lost: BTreeSet<BrokerId>,
 }
 
 impl World {
@@ -76,6 +81,8 @@ impl World {
             directories: 0,
             rebalanced_at: None,
             formed: false,
+            revisions: Revisions::default(),
+            lost: BTreeSet::new(),
         }
     }
 
@@ -103,11 +110,7 @@ impl World {
     /// Losing this broker's disk takes no group's quorum, also while others are down.
     pub(crate) fn can_lose(&self, broker: BrokerId) -> bool {
         let Some(cluster) = &self.cluster else { return false };
-        cluster.groups().all(|g| {
-            Self::majority(&g.conf, |p| {
-                broker_of(p) != broker && self.is_alive(p) && g.percent.get(&p) == Some(&100)
-            })
-        })
+        cluster.groups().all(|g| self.commits_without(broker, g))
     }
 
     /// What must hold at every moment.
@@ -125,6 +128,7 @@ impl World {
 
     /// Time passes: elections, registrations, replication.
     pub(crate) fn tick(&mut self) {
+        self.start_idle();
         self.elect();
         self.register();
         self.replicate();
@@ -219,9 +223,12 @@ impl World {
             ..Observed::default()
         };
         for id in ids {
-            let (running, volume) = (self.running.contains(&id), self.disks.contains_key(&id));
-            seen.processes.insert(id, Process { running, volume });
-            if running && (silence == 0 || !self.dice.one_in(silence)) {
+            let (serves, lost) = (self.running.contains(&id), self.lost.contains(&id));
+            let idle = lost || self.revisions.idle.contains(&id);
+            let (running, volume) = (serves || idle, self.disks.contains_key(&id));
+            let revision = self.revisions.of(id);
+            seen.processes.insert(id, Process { running, volume, revision, idle, lost });
+            if serves && (silence == 0 || !self.dice.one_in(silence)) {
                 seen.nodes.insert(id, self.describe(id));
             }
         }
@@ -238,6 +245,9 @@ impl World {
             cluster_id: None,
             meta: None,
             groups: Vec::new(),
+            leaders: 0,
+            offline: 0,
+            quorum_losses: BTreeMap::new(),
         };
         let Some(cluster) = self.cluster.as_ref().filter(|_| disk.joined) else { return node };
         node.cluster_id = Some(cluster.id.clone());
@@ -246,8 +256,18 @@ impl World {
         if disk.retired {
             return node;
         }
+        let led: Vec<&ModelGroup> = cluster.groups().filter(|g| self.leads(id, g)).collect();
+        node.leaders = led.len() as u32;
+        for broker in cluster.brokers.keys() {
+            let waits =
+                |g: &&&ModelGroup| g.conf.voters.len() > 2 && !self.commits_without(*broker, g);
+            let losses = led.iter().filter(waits).count() as u32;
+            if losses > 0 {
+                node.quorum_losses.insert(*broker, losses);
+            }
+        }
         let mut add = |topic: &str, partition, group: &ModelGroup| {
-            if group.leader.is_some_and(|l| broker_of(l) == id && self.is_alive(l)) {
+            if self.leads(id, group) {
                 node.groups.push(self.describe_group(topic, partition, group));
             }
         };
@@ -259,6 +279,16 @@ impl World {
             node.meta = Some(cluster.image());
         }
         node
+    }
+
+    fn leads(&self, id: BrokerId, group: &ModelGroup) -> bool {
+        group.leader.is_some_and(|l| broker_of(l) == id && self.is_alive(l))
+    }
+
+    fn commits_without(&self, broker: BrokerId, group: &ModelGroup) -> bool {
+        Self::majority(&group.conf, |p| {
+            broker_of(p) != broker && self.is_alive(p) && group.percent.get(&p) == Some(&100)
+        })
     }
 
     fn describe_group(&self, topic: &str, partition: u32, group: &ModelGroup) -> Group {
@@ -361,6 +391,7 @@ impl Cluster {
             applied: self.index,
             open: self.open,
             brokers: self.brokers.clone(),
+            partitions: self.data.len() as u32,
             off_target: self.data.values().filter(|g| g.is_off_target()).count() as u32,
             largest: largest.map(|((topic, _), g)| (topic.clone(), g.target.len() as u32)),
         }

@@ -14,12 +14,23 @@ impl World {
             Step::Start(id) => self.start(*id),
             Step::Stop(id) => {
                 self.assert_forgotten(*id, step);
-                self.running.remove(id)
+                self.revisions.template.remove(id);
+                self.revisions.runs.remove(id);
+                let idle = self.revisions.idle.remove(id) | self.lost.remove(id);
+                self.running.remove(id) || idle
             }
+            Step::Update(id) => self.update(*id),
             Step::DeleteVolume(id) => {
                 self.assert_forgotten(*id, step);
                 assert!(!self.running.contains(id), "the volume of a running broker is deleted");
                 self.disks.remove(id).is_some()
+            }
+            Step::Replace(id) => {
+                assert!(self.lost.remove(id), "a volume is given up that nobody lost");
+                self.disks.remove(id);
+                self.check();
+                self.revisions.idle.remove(id);
+                self.start(*id)
             }
             Step::Initialize { to, cluster_id, brokers } => {
                 self.initialize(*to, cluster_id, *brokers)
@@ -73,6 +84,11 @@ impl World {
             self.directories += 1;
             let directory = format!("dir-{}", self.directories);
             self.disks.insert(id, Disk { directory, joined: false, retired: false, image: None });
+        }
+        assert!(!self.revisions.idle.contains(&id), "broker {id} is started twice");
+        self.revisions.started(id);
+        if self.revisions.is_bad(id) {
+            return self.revisions.idle.insert(id);
         }
         assert!(self.running.insert(id), "broker {id} is started twice");
         true

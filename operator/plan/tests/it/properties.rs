@@ -73,6 +73,7 @@ pub(crate) fn assert_end(world: &World, brokers: u32) {
     let cluster = world.cluster.as_ref().expect("a cluster");
     assert_eq!(cluster.brokers.len(), brokers as usize);
     assert!(cluster.brokers.keys().eq(world.running.iter()), "processes are the members");
+    assert!(world.revisions.idle.is_empty());
     assert!(cluster.brokers.values().all(|m| !m.cordoned));
     assert_eq!(cluster.meta.conf.voters.len(), meta_voters(brokers as usize));
     assert_eq!(cluster.meta.conf.members().count(), brokers as usize);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronik_plan::{
     BrokerId, Change, Conf, Group, META_TOPIC, Member, Meta, Node, NodeState, Observed, PeerId,
-    Process, Progress, Step, VolumePolicy, Wait, plan,
+    Process, Progress, Revision, Step, VolumePolicy, Wait, plan,
 };
 
 use crate::properties::desired;
@@ -17,8 +17,12 @@ fn peers(brokers: &[BrokerId]) -> BTreeSet<PeerId> {
     brokers.iter().map(|b| peer(*b)).collect()
 }
 
+fn up() -> Process {
+    Process { running: true, volume: true, ..Process::default() }
+}
+
 /// A quiet cluster of so many brokers, led by broker 1.
-fn quiet(brokers: BrokerId) -> Observed {
+pub(crate) fn quiet(brokers: BrokerId) -> Observed {
     let ids: Vec<BrokerId> = (1..=brokers).collect();
     let member = |id: &BrokerId| Member {
         directory: format!("d{id}"),
@@ -31,6 +35,7 @@ fn quiet(brokers: BrokerId) -> Observed {
         applied: 10,
         open: true,
         brokers: ids.iter().map(|id| (*id, member(id))).collect(),
+        partitions: 0,
         off_target: 0,
         largest: None,
     };
@@ -40,10 +45,13 @@ fn quiet(brokers: BrokerId) -> Observed {
         cluster_id: Some("c1".into()),
         meta: Some(meta.clone()),
         groups: Vec::new(),
+        leaders: u32::from(id == 1),
+        offline: 0,
+        quorum_losses: BTreeMap::new(),
     };
     let mut seen = Observed { formed: true, ..Observed::default() };
     for id in &ids {
-        seen.processes.insert(*id, Process { running: true, volume: true });
+        seen.processes.insert(*id, up());
         seen.nodes.insert(*id, node(*id));
     }
     let group = group(META_TOPIC, &ids, &[]);
@@ -73,7 +81,7 @@ fn led_by_1(seen: &mut Observed, group: Group) {
     seen.nodes.get_mut(&1).unwrap().groups.push(group);
 }
 
-fn steps(brokers: u32, seen: &Observed) -> Vec<Step> {
+pub(crate) fn steps(brokers: u32, seen: &Observed) -> Vec<Step> {
     plan(&desired(brokers, VolumePolicy::Delete), seen).steps
 }
 
@@ -94,17 +102,18 @@ fn birth_needs_every_wanted_broker_in_the_same_pass() {
     assert_eq!(steps(3, &seen), [Step::Start(1), Step::Start(2), Step::Start(3)]);
     for id in 1..=3 {
         assert!(!steps(3, &seen).iter().any(|s| matches!(s, Step::Initialize { .. })));
-        seen.processes.insert(id, Process { running: true, volume: true });
+        seen.processes.insert(id, up());
         let state = NodeState::Uninitialized;
         let directory = format!("d{id}");
-        let node = Node { state, directory, cluster_id: None, meta: None, groups: Vec::new() };
-        seen.nodes.insert(id, node);
+        let node =
+            Node { state, directory, cluster_id: None, meta: None, ..quiet(1).nodes[&1].clone() };
+        seen.nodes.insert(id, Node { groups: Vec::new(), ..node });
     }
     let cluster_id = "c1".to_string();
     assert_eq!(steps(3, &seen), [Step::Initialize { to: 1, cluster_id, brokers: 3 }]);
     // A fourth that exists and is silent may know better; so does one that belongs to a cluster.
     let mut silent = seen.clone();
-    silent.processes.insert(4, Process { running: true, volume: true });
+    silent.processes.insert(4, up());
     assert_eq!(steps(3, &silent), []);
     seen.nodes.get_mut(&2).unwrap().cluster_id = Some("c1".into());
     assert!(!steps(3, &seen).iter().any(|s| matches!(s, Step::Initialize { .. })));
@@ -138,9 +147,9 @@ fn silence_is_no_reason_to_take_anything_away() {
 #[test]
 fn a_member_is_never_stopped_and_a_forgotten_broker_goes_in_two_passes() {
     let mut seen = quiet(3);
-    seen.processes.insert(4, Process { running: true, volume: true });
+    seen.processes.insert(4, up());
     assert_eq!(steps(3, &seen), [Step::Stop(4)]);
-    seen.processes.insert(4, Process { running: false, volume: true });
+    seen.processes.insert(4, Process { running: false, ..up() });
     assert_eq!(steps(3, &seen), [Step::DeleteVolume(4)]);
     assert_eq!(plan(&desired(3, VolumePolicy::Retain), &seen).steps, []);
     // Some group still names it.
@@ -155,7 +164,7 @@ fn a_member_is_never_stopped_and_a_forgotten_broker_goes_in_two_passes() {
 fn one_disruption_at_a_time() {
     let mut seen = quiet(3);
     for id in [4, 5] {
-        seen.processes.insert(id, Process { running: true, volume: true });
+        seen.processes.insert(id, up());
     }
     assert_eq!(steps(3, &seen), [Step::Stop(4)]);
 }
@@ -224,7 +233,7 @@ fn a_size_without_a_quorum_of_what_remains_is_refused() {
 #[test]
 fn only_a_retired_directory_is_wiped() {
     let mut seen = quiet(3);
-    seen.processes.insert(4, Process { running: true, volume: true });
+    seen.processes.insert(4, up());
     let mut node = seen.nodes[&3].clone();
     (node.directory, node.state) = ("old".into(), NodeState::Retired);
     seen.nodes.insert(4, node);
@@ -252,4 +261,79 @@ fn a_rebalance_is_not_asked_for_twice_at_the_same_counts() {
     assert_eq!(steps(3, &seen), [Step::Rebalance { to: 1 }]);
     seen.rebalanced_at = Some(BTreeMap::from([(1, 5), (2, 0), (3, 0)]));
     assert_eq!(steps(3, &seen), []);
+}
+
+/// All brokers run something older than the manifest asks for.
+pub(crate) fn outdated(brokers: u32) -> Observed {
+    let mut seen = quiet(brokers);
+    for process in seen.processes.values_mut() {
+        process.revision = Revision::Due;
+    }
+    seen
+}
+
+pub(crate) fn waits(brokers: u32, seen: &Observed) -> Vec<String> {
+    let plan = plan(&desired(brokers, VolumePolicy::Delete), seen);
+    assert_eq!(plan.steps, []);
+    plan.waiting.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_roll_goes_one_by_one_and_ends_with_the_leader_of_meta() {
+    let mut seen = outdated(3);
+    for id in [2, 3, 1] {
+        assert_eq!(steps(3, &seen), [Step::Update(id)]);
+        // What is begun is ended before anything else is begun.
+        seen.processes.get_mut(&id).unwrap().revision = Revision::Begun;
+        assert_eq!(steps(3, &seen), [Step::Update(id)]);
+        seen.processes.get_mut(&id).unwrap().revision = Revision::Current;
+    }
+    assert!(plan(&desired(3, VolumePolicy::Delete), &seen).is_converged());
+}
+
+#[test]
+fn a_roll_waits_for_whoever_is_not_well() {
+    let mut seen = outdated(3);
+    seen.nodes.get_mut(&1).unwrap().quorum_losses.insert(2, 4);
+    let expected = "restarting broker 2: 4 groups would lose the quorum that has caught up";
+    assert_eq!(waits(3, &seen), [expected]);
+    let mut seen = outdated(3);
+    seen.nodes.get_mut(&3).unwrap().offline = 1;
+    let expected = "restarting broker 2: 1 replicas of broker 3 are out of service";
+    assert_eq!(waits(3, &seen), [expected]);
+    let mut seen = outdated(3);
+    seen.nodes.get_mut(&1).unwrap().meta.as_mut().unwrap().partitions = 7;
+    let expected = "restarting broker 2: 7 of 8 groups have no leader";
+    assert_eq!(waits(3, &seen), [expected]);
+    // The second did not come back: nobody else is touched.
+    let mut seen = outdated(3);
+    seen.nodes.remove(&2);
+    seen.processes.get_mut(&2).unwrap().revision = Revision::Current;
+    seen.processes.get_mut(&2).unwrap().idle = true;
+    assert_eq!(waits(3, &seen), ["broker 2 to answer"]);
+    // Asked for something else meanwhile, it is the first to get it.
+    seen.processes.get_mut(&2).unwrap().revision = Revision::Due;
+    assert_eq!(steps(3, &seen), [Step::Update(2)]);
+}
+
+#[test]
+fn a_change_of_size_goes_before_a_roll() {
+    let seen = outdated(3);
+    assert_eq!(steps(4, &seen), [Step::Start(4)]);
+    assert!(matches!(steps(2, &seen).as_slice(), [Step::Cordon { broker: 3, .. }]));
+}
+
+#[test]
+fn nobody_may_take_a_broker_down_while_one_is_missing() {
+    let spare = |seen: &Observed| plan(&desired(3, VolumePolicy::Delete), seen).spare;
+    let mut seen = quiet(3);
+    assert!(spare(&seen));
+    seen.nodes.get_mut(&1).unwrap().quorum_losses.insert(1, 1);
+    assert!(!spare(&seen));
+    let mut seen = quiet(3);
+    seen.nodes.remove(&3);
+    assert!(!spare(&seen));
+    assert!(plan(&desired(1, VolumePolicy::Delete), &quiet(1)).spare, "it could not be drained");
+    seen.nodes.clear();
+    assert!(!spare(&seen), "unknown");
 }

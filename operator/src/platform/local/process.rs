@@ -26,7 +26,7 @@ pub(crate) struct StartSpec {
     pub(crate) addresses: Addresses,
     pub(crate) seeds: Vec<(BrokerId, String)>,
     pub(crate) rack: Option<String>,
-    pub(crate) segment_bytes: Option<u64>,
+    pub(crate) settings: Vec<(&'static str, u64)>,
 }
 
 /// A broker process that exists.
@@ -85,8 +85,8 @@ pub(crate) fn spawn(binary: &Path, spec: &StartSpec, log: &Path) -> io::Result<R
     if let Some(rack) = &spec.rack {
         command.arg("--rack").arg(rack);
     }
-    if let Some(bytes) = spec.segment_bytes {
-        command.arg("--segment-bytes").arg(bytes.to_string());
+    for (flag, value) in &spec.settings {
+        command.arg(flag).arg(value.to_string());
     }
     command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).process_group(0);
     let child = command.spawn()?;

@@ -1,0 +1,102 @@
+//! The chart, installed and upgraded with helm, in a namespace that admits only what the restricted
+//! Pod Security Standard allows.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::kube::kubectl::Kubectl;
+use crate::workspace;
+
+/// Where the operator runs.
+pub const NAMESPACE: &str = "chronik-system";
+/// The version that is built when there is no `helm`.
+const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.19.0";
+
+/// The installed chart.
+#[derive(Debug)]
+pub struct Release {
+    helm: PathBuf,
+    values: BTreeMap<String, String>,
+    /// The operator's namespace.
+    pub kubectl: Kubectl,
+}
+
+impl Release {
+    /// Nothing is installed yet. `images` are the operator's and the brokers'.
+    pub fn new(operator: &str, broker: &str) -> Result<Release> {
+        let mut values = BTreeMap::new();
+        for (key, image) in [("image", operator), ("brokerImage", broker)] {
+            let (repository, tag) = image.rsplit_once(':').context("an image has a tag")?;
+            values.insert(format!("{key}.repository"), repository.to_owned());
+            values.insert(format!("{key}.tag"), tag.to_owned());
+        }
+        Ok(Release { helm: helm()?, values, kubectl: Kubectl::new(NAMESPACE) })
+    }
+
+    /// Installs the chart, or upgrades it with what [`Release::set`] has changed, and waits until
+    /// the operator runs.
+    pub fn apply(&self) -> Result<()> {
+        self.kubectl.apply(&namespace(NAMESPACE))?;
+        let chart = workspace::root().join("charts/chronik-operator");
+        let mut command = Command::new(&self.helm);
+        command.args(["upgrade", "--install", "chronik", "--namespace", NAMESPACE]);
+        command.args(["--wait", "--timeout", "3m"]).arg(chart);
+        for (key, value) in &self.values {
+            command.arg("--set-string").arg(format!("{key}={value}"));
+        }
+        let output = command.output().context("cannot run helm")?;
+        if !output.status.success() {
+            bail!("helm upgrade failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    }
+
+    /// A value that the next [`Release::apply`] sets, as text; what it was, if it was set.
+    pub fn set(&mut self, key: &str, value: &str) -> Option<String> {
+        self.values.insert(key.to_owned(), value.to_owned())
+    }
+
+    /// Back to the chart's own.
+    pub fn unset(&mut self, key: &str) {
+        self.values.remove(key);
+    }
+
+    /// The operator's pods.
+    pub fn pods(&self) -> Result<Vec<String>> {
+        let pods = self.kubectl.list(&["pods", "-l", "app.kubernetes.io/name=chronik-operator"])?;
+        let name = |pod: &serde_json::Value| {
+            pod.pointer("/metadata/name").and_then(|name| Some(name.as_str()?.to_owned()))
+        };
+        Ok(pods.iter().filter_map(name).collect())
+    }
+}
+
+/// The `helm` of this machine, or one that Go builds, once.
+pub fn helm() -> Result<PathBuf> {
+    let is_there = Command::new("helm").arg("version").output().is_ok_and(|o| o.status.success());
+    if is_there {
+        return Ok("helm".into());
+    }
+    let tools = workspace::target().join("tools");
+    let built = tools.join("helm");
+    if !built.exists() {
+        let output = Command::new("go").args(["install", HELM]).env("GOBIN", &tools).output();
+        let output = output.context("there is no helm, and no Go to build it with")?;
+        if !output.status.success() {
+            bail!("cannot build helm: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+    }
+    Ok(built)
+}
+
+/// A namespace that admits no pod with more rights than it needs.
+#[must_use]
+pub fn namespace(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels:\n    \
+         pod-security.kubernetes.io/enforce: restricted\n"
+    )
+}

@@ -1,0 +1,62 @@
+//! What is done to a cluster, in the order in which it is done. Each scenario begins and ends with
+//! the cluster of `examples/three-brokers.yaml` at rest.
+
+mod baseline;
+mod faults;
+mod install;
+mod lifecycle;
+mod operator;
+mod refusals;
+mod roll;
+mod size;
+
+use anyhow::{Result, bail};
+
+use crate::kube::world::World;
+
+/// One thing that has to hold.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// What is done.
+    pub what: &'static str,
+    /// Verbs of the provider without which it cannot run.
+    pub needs: &'static [&'static str],
+    /// Part of the short form.
+    pub is_short: bool,
+    /// Does it.
+    pub run: fn(&mut World) -> Result<()>,
+}
+
+/// All scenarios.
+pub const ALL: &[Scenario] = &[
+    install::INSTALL,
+    baseline::BASELINE,
+    refusals::AT_THE_API,
+    refusals::IN_STATUS,
+    size::UP_AND_DOWN,
+    size::CANCELLED,
+    size::ONE,
+    roll::CONFIG,
+    roll::BROKEN_IMAGE,
+    roll::DRAIN,
+    faults::KILL_PROCESS,
+    faults::DELETE_PODS,
+    faults::DELETE_SETS,
+    faults::POWER_OFF,
+    faults::CUT,
+    operator::REPLACED,
+    operator::EXITS,
+    operator::WIPED_STATUS,
+    operator::UPGRADED,
+    operator::NO_API,
+    operator::QUIET,
+    lifecycle::RECREATED,
+    lifecycle::NAMESPACE,
+];
+
+/// An error unless it holds.
+fn ensure(holds: bool, what: impl Into<String>) -> Result<()> {
+    if holds { Ok(()) } else { bail!(what.into()) }
+}

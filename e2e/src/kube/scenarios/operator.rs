@@ -1,0 +1,260 @@
+//! The operator itself: gone, without an API server, and with nothing to do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Scenario, ensure};
+use crate::kube::client::RATE;
+use crate::kube::cluster::STALL;
+use crate::kube::kubectl::text;
+use crate::kube::world::World;
+
+pub(super) const REPLACED: Scenario = Scenario {
+    name: "operator-replaced",
+    what: "the operator's pod deleted in the middle of 3 -> 5 -> 3",
+    needs: &["exec"],
+    is_short: false,
+    run: replaced,
+};
+
+pub(super) const EXITS: Scenario = Scenario {
+    name: "operator-exits",
+    what: "the operator ends after every n-th thing that it does, throughout 3 -> 4 -> 3",
+    needs: &["exec"],
+    is_short: false,
+    run: exits,
+};
+
+pub(super) const WIPED_STATUS: Scenario = Scenario {
+    name: "status-wiped",
+    what: "status emptied again and again throughout 3 -> 4 -> 3",
+    needs: &["exec"],
+    is_short: false,
+    run: wiped_status,
+};
+
+pub(super) const UPGRADED: Scenario = Scenario {
+    name: "operator-upgraded",
+    what: "a chart with another default image: no broker restarts for it",
+    needs: &["exec"],
+    is_short: false,
+    run: upgraded,
+};
+
+pub(super) const NO_API: Scenario = Scenario {
+    name: "no-api",
+    what: "the API server stopped for half a minute of records",
+    needs: &["exec", "stop-api", "start-api"],
+    is_short: false,
+    run: no_api,
+};
+
+pub(super) const QUIET: Scenario = Scenario {
+    name: "quiet",
+    what: "a converged cluster under load causes no write of the operator's but its Lease",
+    needs: &["exec", "audit"],
+    is_short: false,
+    run: quiet,
+};
+
+fn replaced(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    for (name, to) in [("3 -> 5", 5), ("5 -> 3", 3)] {
+        world.step(&format!("{name}, the operator's pod deleted"), Some(&load), |world| {
+            world.cluster.scale(to)?;
+            load.wait_for_more(RATE as usize, STALL)?;
+            for pod in world.release.pods()? {
+                world.release.kubectl.run(&["delete", "pod", &pod, "--wait=false"])?;
+            }
+            world.cluster.wait_converged(to)
+        })?;
+    }
+    world.judge(load).map(drop)
+}
+
+/// Every n in turn: with n = 1 it never does two things in one life.
+const EXIT_AFTER: [u32; 3] = [1, 2, 3];
+
+fn exits(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    for n in EXIT_AFTER {
+        world.release.set("env[0].name", "CHRONIK_EXIT_AFTER");
+        world.release.set("env[0].value", &n.to_string());
+        world.release.apply()?;
+        for (name, to) in [("3 -> 4", 4), ("4 -> 3", 3)] {
+            world.step(&format!("{name}, the operator ends after {n}"), Some(&load), |world| {
+                world.cluster.scale(to)?;
+                reach(world, to)
+            })?;
+        }
+    }
+    world.release.unset("env[0].name");
+    world.release.unset("env[0].value");
+    world.release.apply()?;
+    world.cluster.wait_converged(3)?;
+    world.judge(load).map(drop)
+}
+
+/// Waits for that many brokers at rest, and keeps the operator alive meanwhile.
+fn reach(world: &World, brokers: u32) -> Result<()> {
+    let mut last = Ok(());
+    for _ in 0..LOOKS_MAX {
+        revive(world)?;
+        last = world.cluster.wait_converged_for(brokers, GLANCE);
+        if last.is_ok() {
+            return Ok(());
+        }
+    }
+    last
+}
+
+/// A container that ends all the time is started ever later by Kubernetes: its pod is deleted, so
+/// that the next life begins at once.
+fn revive(world: &World) -> Result<()> {
+    for pod in world.release.kubectl.list(&["pods", "-l", OPERATOR_PODS])? {
+        let state = |path: &str| pod.pointer(&format!("/status/containerStatuses/0/state/{path}"));
+        let waits = state("waiting/reason").and_then(Value::as_str) == Some("CrashLoopBackOff");
+        if waits || state("terminated").is_some() {
+            let name = text(&pod, "/metadata/name");
+            world.release.kubectl.run(&[
+                "delete",
+                "pod",
+                name,
+                "--wait=false",
+                "--ignore-not-found",
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+const OPERATOR_PODS: &str = "app.kubernetes.io/name=chronik-operator";
+/// How long one look for rest may see nothing move.
+const GLANCE: Duration = Duration::from_secs(5);
+/// How many looks one change may take: each ends with nothing having moved.
+const LOOKS_MAX: usize = 200;
+
+fn wiped_status(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    for (name, to) in [("3 -> 4", 4), ("4 -> 3", 3)] {
+        world.step(&format!("{name}, status emptied all the time"), Some(&load), |world| {
+            world.cluster.scale(to)?;
+            for _ in 0..WIPES {
+                wipe_status(world)?;
+                load.wait_for_more(RATE as usize, STALL)?;
+            }
+            world.cluster.wait_converged(to)
+        })?;
+    }
+    world.judge(load).map(drop)
+}
+
+/// How often, a second of records apart.
+const WIPES: usize = 20;
+
+fn wipe_status(world: &World) -> Result<()> {
+    let name = world.cluster.name();
+    let patch = r#"[{"op": "remove", "path": "/status"}]"#;
+    let arguments =
+        ["patch", "chronikcluster", name, "--subresource=status", "--type=json", "-p", patch];
+    match world.kubectl.run(&arguments) {
+        Ok(_) => Ok(()),
+        // There was none.
+        Err(error) if error.to_string().contains("remove") => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn upgraded(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    let before = world.cluster.pods()?;
+    let tag = world.release.set("brokerImage.tag", "another");
+    world.step("the chart with another image for brokers", Some(&load), |world| {
+        world.release.apply()?;
+        load.wait_for_more(RATE as usize * 30, STALL)?;
+        world.cluster.wait_converged(3)
+    })?;
+    let after = world.cluster.pods()?;
+    if let Some(tag) = tag {
+        world.release.set("brokerImage.tag", &tag);
+    }
+    world.release.apply()?;
+    world.cluster.wait_converged(3)?;
+    ensure(after == before, format!("brokers changed with the operator: {before:?} {after:?}"))?;
+    ensure(world.cluster.pods()? == before, "brokers changed with the operator's way back")?;
+    world.judge(load).map(drop)
+}
+
+fn no_api(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    let before = world.cluster.pods()?;
+    world.step("no API server", Some(&load), |world| {
+        world.provider.run("stop-api", &[])?;
+        load.wait_for_more(RATE as usize * 30, STALL)
+    })?;
+    world.step("the API server is back", Some(&load), |world| {
+        world.provider.run("start-api", &[])?;
+        world.cluster.wait_converged(3)
+    })?;
+    let after = world.cluster.pods()?;
+    ensure(after == before, format!("brokers changed meanwhile: {before:?} {after:?}"))?;
+    world.judge(load).map(drop)
+}
+
+fn quiet(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    world.cluster.wait_converged(3)?;
+    let path = world.provider.run("audit", &[])?.trim().to_owned();
+    let begin = std::fs::read_to_string(&path).context("the audit log")?.len();
+    let minutes = if world.is_strict { 5 } else { 1 };
+    world.step(&format!("{minutes} minutes of records"), Some(&load), |_| {
+        load.wait_for_more(RATE as usize * 60 * minutes, STALL)
+    })?;
+    world.provider.run("audit", &[])?;
+    let all = std::fs::read_to_string(&path)?;
+    let writes = writes(all.get(begin..).context("the audit log was rotated")?);
+    world.judge(load)?;
+    ensure(writes.is_empty(), format!("the operator wrote: {writes:?}"))
+}
+
+/// What the operator wrote besides its Lease, by verb and resource, out of the API server's log.
+fn writes(log: &str) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for line in log.lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let user = text(&event, "/user/username");
+        let resource = text(&event, "/objectRef/resource");
+        if user.starts_with("system:serviceaccount:chronik-system:") && resource != "leases" {
+            let name = text(&event, "/objectRef/name");
+            *found.entry(format!("{} {resource} {name}", text(&event, "/verb"))).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_operators_own_writes_count_and_not_its_lease() {
+        let line = |user: &str, resource: &str| {
+            format!(
+                r#"{{"verb":"patch","user":{{"username":"{user}"}},"objectRef":{{"resource":"{resource}","name":"x"}}}}"#
+            )
+        };
+        let operator = "system:serviceaccount:chronik-system:chronik-chronik-operator";
+        let log = [
+            line(operator, "leases"),
+            line("system:node:node1", "pods"),
+            line(operator, "statefulsets"),
+            line(operator, "statefulsets"),
+            "{ torn".to_owned(),
+        ];
+        let expected = BTreeMap::from([("patch statefulsets x".to_owned(), 2)]);
+        assert_eq!(writes(&log.join("\n")), expected);
+    }
+}

@@ -1,0 +1,93 @@
+//! A rolling change: brokers that run something older than the manifest asks for are restarted, one
+//! after the other: those that serve nobody first, then the others, whoever leads `__meta` last. A
+//! broker that does not come back stops it, because the next one waits for all others. Leaderships
+//! are handed over by the broker itself when it is told to end.
+
+use crate::observed::{BrokerId, NodeState, Observed, Process, Revision};
+use crate::outcome::{Operation, Plan, Wait};
+use crate::size::Size;
+use crate::step::Step;
+use crate::view::View;
+
+/// A broker of which nothing runs can be replaced whatever else is wrong: it may be what is wrong.
+pub(crate) fn replace_idle(observed: &Observed, plan: &mut Plan) {
+    let mut idle = observed.processes.iter().filter(|(_, p)| is_outdated(p) && p.idle);
+    if let Some((id, _)) = idle.next() {
+        plan.steps.push(Step::Update(*id));
+    }
+}
+
+/// The next broker, once nothing else is going on and all others are well.
+pub(crate) fn plan(view: &View<'_>, size: &Size, plan: &mut Plan) {
+    let is_calm = plan.steps.is_empty() && plan.waiting.is_empty() && size.leaving.is_empty();
+    let before = plan.steps.len();
+    replace_idle(view.observed, plan);
+    if plan.steps.len() > before || !is_calm {
+        return;
+    }
+    let Some(next) = next(view) else { return };
+    match obstacle(view, next) {
+        None => plan.steps.push(Step::Update(next)),
+        Some(why) => plan.waiting.push(Wait::Roll { broker: next, why }),
+    }
+}
+
+/// How far a rolling change is, if there is one.
+pub(crate) fn operation(view: &View<'_>) -> Option<Operation> {
+    let members = view.meta.brokers.keys().filter_map(|id| view.observed.processes.get(id));
+    let (done, due): (Vec<&Process>, Vec<&Process>) = members.partition(|p| !is_outdated(p));
+    (!due.is_empty())
+        .then(|| Operation::Roll { done: done.len() as u32, of: (done.len() + due.len()) as u32 })
+}
+
+/// Whether anybody could be taken down now.
+pub(crate) fn any_could_stop(view: &View<'_>) -> bool {
+    view.meta.brokers.keys().all(|id| obstacle(view, *id).is_none())
+}
+
+fn is_outdated(process: &Process) -> bool {
+    match process.revision {
+        Revision::Current => false,
+        Revision::Due | Revision::Begun => process.running,
+    }
+}
+
+/// One that is begun is ended first; the leader of `__meta` is last, so that it moves only once.
+fn next(view: &View<'_>) -> Option<BrokerId> {
+    let outdated = view
+        .observed
+        .processes
+        .iter()
+        .filter(|(id, process)| is_outdated(process) && view.meta.brokers.contains_key(id));
+    let rank = |(id, process): &(&BrokerId, &Process)| {
+        (**id == view.leader, process.revision != Revision::Begun, **id)
+    };
+    outdated.min_by_key(rank).map(|(id, _)| *id)
+}
+
+/// Why this broker must not stop now.
+pub(crate) fn obstacle(view: &View<'_>, broker: BrokerId) -> Option<String> {
+    for id in view.meta.brokers.keys().filter(|id| **id != broker) {
+        let Some(node) = view.observed.nodes.get(id).filter(|_| view.is_up(*id)) else {
+            return Some(format!("broker {id} is down"));
+        };
+        if node.state != NodeState::Member {
+            return Some(format!("broker {id} has not joined yet"));
+        }
+        if node.offline > 0 {
+            return Some(format!("{} replicas of broker {id} are out of service", node.offline));
+        }
+    }
+    let (groups, led) = (view.meta.partitions + 1, leaders(view));
+    if led < groups {
+        return Some(format!("{} of {groups} groups have no leader", groups - led));
+    }
+    let losses = view.observed.nodes.values().filter_map(|n| n.quorum_losses.get(&broker));
+    let losses: u32 = losses.sum();
+    (losses > 0).then(|| format!("{losses} groups would lose the quorum that has caught up"))
+}
+
+fn leaders(view: &View<'_>) -> u32 {
+    let members = view.observed.nodes.iter().filter(|(id, _)| view.meta.brokers.contains_key(id));
+    members.map(|(_, node)| node.leaders).sum()
+}
