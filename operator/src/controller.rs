@@ -174,7 +174,8 @@ fn cluster_of(object: &impl Resource) -> Option<ObjectRef<Watched>> {
 async fn pass(object: Arc<Watched>, passes: Arc<Passes>) -> Result<Action, KubeError> {
     let began = Instant::now();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let one = passes.one(&namespace, &name);
+    // On the heap: a pass holds all that it has seen.
+    let one = Box::pin(passes.one(&namespace, &name));
     let result = match tokio::time::timeout(PASS_MAX, one).await {
         Ok(result) => result,
         Err(_) => Err(KubeError::PassTooLong(PASS_MAX)),
@@ -184,6 +185,7 @@ async fn pass(object: Arc<Watched>, passes: Arc<Passes>) -> Result<Action, KubeE
     Ok(after.map_or_else(Action::await_change, Action::requeue))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the shape that a controller calls")]
 fn after_error(object: Arc<Watched>, error: &KubeError, passes: Arc<Passes>) -> Action {
     passes.metrics().failed(error.kind());
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());

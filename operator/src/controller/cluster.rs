@@ -166,7 +166,8 @@ impl Passes {
             after.cluster_id.or_else(|| before.cluster_id.clone().filter(|_| formed));
         after.observed_generation = live.metadata.generation;
         let (plan, serves, paused) = (&pass.plan, pass.serves, wanted.paused);
-        let busy = !paused && !(plan.is_converged() && after.errors.is_empty());
+        let rests = plan.is_converged() && after.errors.is_empty();
+        let busy = !(paused || rests);
         let stalled = watch.is_stalled(&after, busy, pass.copied, Instant::now());
         let facts = Facts { plan, status: &after, serves, paused, stalled };
         after.conditions =

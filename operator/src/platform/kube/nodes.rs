@@ -74,12 +74,12 @@ mod tests {
 
     use super::*;
 
-    fn volume(terms: Value) -> PersistentVolume {
+    fn volume(terms: &Value) -> PersistentVolume {
         let affinity = json!({"required": {"nodeSelectorTerms": terms}});
         serde_json::from_value(json!({"spec": {"nodeAffinity": affinity}})).unwrap()
     }
 
-    fn node(host: &str, taints: Value) -> Node {
+    fn node(host: &str, taints: &Value) -> Node {
         serde_json::from_value(json!({
             "metadata": {"name": host, "labels": {HOST: host}},
             "spec": {"taints": taints},
@@ -96,13 +96,13 @@ mod tests {
 
     #[test]
     fn a_volume_is_gone_with_its_node_and_not_before() {
-        let local = volume(json!([on(&["a"])]));
-        let other = node("b", json!([]));
-        assert!(!is_gone(&local, &[node("a", json!([])), other.clone()]), "only not ready");
+        let local = volume(&json!([on(&["a"])]));
+        let other = node("b", &json!([]));
+        assert!(!is_gone(&local, &[node("a", &json!([])), other.clone()]), "only not ready");
         assert!(is_gone(&local, std::slice::from_ref(&other)));
         let dead = json!([{"key": OUT_OF_SERVICE, "effect": "NoExecute"}]);
-        assert!(is_gone(&local, &[node("a", dead), other.clone()]));
-        let either = volume(json!([on(&["a"]), on(&["b"])]));
+        assert!(is_gone(&local, &[node("a", &dead), other.clone()]));
+        let either = volume(&json!([on(&["a"]), on(&["b"])]));
         assert!(!is_gone(&either, &[other]));
     }
 
@@ -111,8 +111,8 @@ mod tests {
         let zonal = json!([{"matchExpressions": [
             {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["z1"]}
         ]}]);
-        assert!(!is_gone(&volume(zonal.clone()), &[]));
-        assert!(!is_gone(&volume(json!([on(&["a"]), zonal[0]])), &[]), "one of two is enough");
+        assert!(!is_gone(&volume(&zonal), &[]));
+        assert!(!is_gone(&volume(&json!([on(&["a"]), zonal[0]])), &[]), "one of two is enough");
         assert!(!is_gone(&PersistentVolume::default(), &[]));
     }
 }
