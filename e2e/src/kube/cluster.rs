@@ -123,6 +123,12 @@ impl KubeCluster {
         Ok(addresses.filter_map(|address| admin::describe(&address).ok()).collect())
     }
 
+    /// The identity of a broker's data: another one is another volume.
+    pub fn directory(&self, broker: u32) -> Result<String> {
+        let node = self.describe()?.into_iter().find(|node| node.broker == broker);
+        node.map(|node| node.directory).with_context(|| format!("broker {broker} does not answer"))
+    }
+
     /// The broker that leads `__meta`.
     pub fn meta_leader(&self) -> Result<u32> {
         let described = self.describe()?;

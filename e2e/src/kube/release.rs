@@ -12,6 +12,8 @@ use crate::workspace;
 
 /// Where the operator runs.
 pub const NAMESPACE: &str = "chronik-system";
+/// Where a second one runs, which is also its release's name.
+const SECOND_NAMESPACE: &str = "chronik-second";
 /// The version that is built when there is no `helm`.
 const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.19.0";
 
@@ -20,6 +22,7 @@ const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.19.0";
 pub struct Release {
     helm: PathBuf,
     values: BTreeMap<String, String>,
+    has_crds: bool,
     /// The operator's namespace.
     pub kubectl: Kubectl,
 }
@@ -33,25 +36,41 @@ impl Release {
             values.insert(format!("{key}.repository"), repository.to_owned());
             values.insert(format!("{key}.tag"), tag.to_owned());
         }
-        Ok(Release { helm: helm()?, values, kubectl: Kubectl::new(NAMESPACE) })
+        Ok(Release { helm: helm()?, values, has_crds: true, kubectl: Kubectl::new(NAMESPACE) })
+    }
+
+    /// The same chart a second time, in a namespace of its own, with a Lease of its own: its operator
+    /// knows nothing of the first one and acts as well.
+    #[must_use]
+    pub fn second(&self) -> Release {
+        let (helm, values) = (self.helm.clone(), self.values.clone());
+        Release { helm, values, has_crds: false, kubectl: Kubectl::new(SECOND_NAMESPACE) }
+    }
+
+    /// Removes it and its namespace; CRDs and clusters stay.
+    pub fn uninstall(&self) -> Result<()> {
+        let namespace = self.kubectl.namespace();
+        let mut command = Command::new(&self.helm);
+        command.args(["uninstall", namespace, "--namespace", namespace, "--wait"]);
+        finish(command, "uninstall")?;
+        self.kubectl.run(&["delete", "namespace", namespace]).map(drop)
     }
 
     /// Installs the chart, or upgrades it with what [`Release::set`] has changed, and waits until
     /// the operator runs.
     pub fn apply(&self) -> Result<()> {
-        self.kubectl.apply(&namespace(NAMESPACE))?;
+        let own = self.kubectl.namespace();
+        self.kubectl.apply(&namespace(own))?;
         let chart = workspace::root().join("charts/chronik-operator");
         let mut command = Command::new(&self.helm);
-        command.args(["upgrade", "--install", "chronik", "--namespace", NAMESPACE]);
+        let name = if self.has_crds { "chronik" } else { own };
+        command.args(["upgrade", "--install", name, "--namespace", own]);
         command.args(["--wait", "--timeout", "3m"]).arg(chart);
+        command.arg("--set").arg(format!("crds.install={}", self.has_crds));
         for (key, value) in &self.values {
             command.arg("--set-string").arg(format!("{key}={value}"));
         }
-        let output = command.output().context("cannot run helm")?;
-        if !output.status.success() {
-            bail!("helm upgrade failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(())
+        finish(command, "upgrade")
     }
 
     /// A value that the next [`Release::apply`] sets, as text; what it was, if it was set.
@@ -72,6 +91,14 @@ impl Release {
         };
         Ok(pods.iter().filter_map(name).collect())
     }
+}
+
+fn finish(mut command: Command, verb: &str) -> Result<()> {
+    let output = command.output().context("cannot run helm")?;
+    if !output.status.success() {
+        bail!("helm {verb} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
 }
 
 /// The `helm` of this machine, or one that Go builds, once.

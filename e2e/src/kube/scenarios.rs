@@ -5,6 +5,7 @@ mod baseline;
 mod faults;
 mod install;
 mod lifecycle;
+mod lost;
 mod operator;
 mod refusals;
 mod roll;
@@ -39,6 +40,7 @@ pub const ALL: &[Scenario] = &[
     size::CANCELLED,
     size::ONE,
     roll::CONFIG,
+    roll::IMAGE,
     roll::BROKEN_IMAGE,
     roll::DRAIN,
     faults::KILL_PROCESS,
@@ -46,7 +48,10 @@ pub const ALL: &[Scenario] = &[
     faults::DELETE_SETS,
     faults::POWER_OFF,
     faults::CUT,
+    lost::FOR_GOOD,
+    lost::WHILE_SHRINKING,
     operator::REPLACED,
+    operator::TWO,
     operator::EXITS,
     operator::WIPED_STATUS,
     operator::UPGRADED,

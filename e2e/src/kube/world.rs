@@ -44,6 +44,8 @@ pub struct World {
     pub cluster: KubeCluster,
     /// The image with the client that runs in a pod.
     pub client_image: String,
+    /// The brokers' image under another name, as a new version would have.
+    pub next_broker_image: String,
     /// Whether figures are judged too, not only that nothing is lost.
     pub is_strict: bool,
     /// What was done so far.
@@ -62,6 +64,7 @@ impl World {
             cluster: KubeCluster::new(&kubectl, "demo"),
             kubectl,
             client_image: client.to_owned(),
+            next_broker_image: format!("{broker}-next"),
             is_strict,
             steps: Vec::new(),
             scenario: "",

@@ -131,7 +131,7 @@ fn cut(world: &mut World) -> Result<()> {
 }
 
 /// A broker whose node carries no other broker and not the operator.
-fn victim(world: &World) -> Result<Pod> {
+pub(super) fn victim(world: &World) -> Result<Pod> {
     let pods = world.cluster.pods()?;
     let mut busy = Vec::new();
     for name in world.release.pods()? {

@@ -20,6 +20,14 @@ pub(super) const REPLACED: Scenario = Scenario {
     run: replaced,
 };
 
+pub(super) const TWO: Scenario = Scenario {
+    name: "two-operators",
+    what: "two operators, both active, throughout 3 -> 5 -> 3 and a roll",
+    needs: &["exec"],
+    is_short: false,
+    run: two,
+};
+
 pub(super) const EXITS: Scenario = Scenario {
     name: "operator-exits",
     what: "the operator ends after every n-th thing that it does, throughout 3 -> 4 -> 3",
@@ -72,6 +80,28 @@ fn replaced(world: &mut World) -> Result<()> {
             world.cluster.wait_converged(to)
         })?;
     }
+    world.judge(load).map(drop)
+}
+
+/// The second has a Lease of its own, so that neither knows of the other.
+fn two(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    let second = world.release.second();
+    world.step("a second operator", Some(&load), |world| {
+        second.apply()?;
+        world.cluster.wait_converged(3)
+    })?;
+    for (name, to) in [("3 -> 5", 5), ("5 -> 3", 3)] {
+        world.step(&format!("{name}, with two operators"), Some(&load), |world| {
+            world.cluster.scale(to)?;
+            world.cluster.wait_converged(to)
+        })?;
+    }
+    super::roll::change_a_setting(world, &load, "a changed setting, with two operators")?;
+    world.step("the second operator removed", Some(&load), |world| {
+        second.uninstall()?;
+        world.cluster.wait_converged(3)
+    })?;
     world.judge(load).map(drop)
 }
 

@@ -1,6 +1,6 @@
 //! Brokers that are asked to be something else, one after the other.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{Scenario, ensure};
@@ -8,6 +8,7 @@ use crate::kube::client::RATE;
 use crate::kube::cluster::{PACE, Pod, STALL, condition, summary};
 use crate::kube::world::World;
 use crate::wait::{self, Look};
+use crate::workload::Workload;
 
 pub(super) const CONFIG: Scenario = Scenario {
     name: "roll",
@@ -17,9 +18,18 @@ pub(super) const CONFIG: Scenario = Scenario {
     run: config,
 };
 
+pub(super) const IMAGE: Scenario = Scenario {
+    name: "roll-image",
+    what: "another image reaches every broker, one restart each, and back",
+    needs: &["exec"],
+    is_short: false,
+    run: image,
+};
+
 pub(super) const BROKEN_IMAGE: Scenario = Scenario {
     name: "roll-broken-image",
-    what: "an image that does not exist stops at the first broker, and the old one heals it",
+    what: "an image that does not exist stops at the first broker, another pod is deleted meanwhile, \
+           and the old image heals it",
     needs: &["exec"],
     is_short: false,
     run: broken_image,
@@ -35,24 +45,51 @@ pub(super) const DRAIN: Scenario = Scenario {
 
 fn config(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
-    let before = world.cluster.pods()?;
+    change_a_setting(world, &load, "a changed setting")?;
+    let after = world.cluster.pods()?;
+    world.judge(load)?;
+    ensure(world.cluster.pods()? == after, "a converged cluster restarts nobody")
+}
+
+/// One setting becomes another, and every broker restarts for it, one at a time.
+pub(super) fn change_a_setting(world: &mut World, load: &Workload, name: &str) -> Result<()> {
     // Another value than the one of an earlier run on the same cluster.
     let object = world.cluster.object()?;
     let was = object.pointer("/spec/broker/cacheBytes").and_then(Value::as_u64);
     let bytes: u64 = if was == Some(64 << 20) { 48 << 20 } else { 64 << 20 };
-    world.step("a changed setting", Some(&load), |world| {
-        world.cluster.patch(&json!({"spec": {"broker": {"cacheBytes": bytes}}}))?;
-        wait::until_every(PACE, "every broker anew", STALL, || {
-            let pods = world.cluster.pods()?;
-            let down = pods.iter().filter(|pod| !pod.is_ready).count() + (3 - pods.len().min(3));
-            ensure(down <= 1, format!("{down} brokers are down at a time: {pods:?}"))?;
-            if renewed(&before, &pods) == 3 { Ok(Look::Done(())) } else { wait::at(pods) }
-        })?;
-        world.cluster.wait_converged(3)
+    world.step(name, Some(load), |world| {
+        roll_to(world, &json!({"spec": {"broker": {"cacheBytes": bytes}}}))
+    })
+}
+
+fn image(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    let next = world.next_broker_image.clone();
+    let own = world.cluster.pod(1)?.image;
+    world.step("another image", Some(&load), |world| {
+        roll_to(world, &json!({"spec": {"image": next}}))
     })?;
-    let after = world.cluster.pods()?;
-    world.judge(load)?;
-    ensure(world.cluster.pods()? == after, "a converged cluster restarts nobody")
+    let images: Vec<String> = world.cluster.pods()?.into_iter().map(|pod| pod.image).collect();
+    ensure(images.iter().all(|image| *image == next), format!("brokers run {images:?}"))?;
+    world.step("the first image again", Some(&load), |world| {
+        roll_to(world, &json!({"spec": {"image": Value::Null}}))
+    })?;
+    let images: Vec<String> = world.cluster.pods()?.into_iter().map(|pod| pod.image).collect();
+    ensure(images.iter().all(|image| *image == own), format!("brokers run {images:?}"))?;
+    world.judge(load).map(drop)
+}
+
+/// Asks for something else and waits until every broker was made anew for it, never two at a time.
+fn roll_to(world: &World, patch: &Value) -> Result<()> {
+    let before = world.cluster.pods()?;
+    world.cluster.patch(patch)?;
+    wait::until_every(PACE, "every broker anew", STALL, || {
+        let pods = world.cluster.pods()?;
+        let down = pods.iter().filter(|pod| !pod.is_ready).count() + (3 - pods.len().min(3));
+        ensure(down <= 1, format!("{down} brokers are down at a time: {pods:?}"))?;
+        if renewed(&before, &pods) == 3 { Ok(Look::Done(())) } else { wait::at(pods) }
+    })?;
+    world.cluster.wait_converged(3)
 }
 
 fn broken_image(world: &mut World) -> Result<()> {
@@ -72,6 +109,19 @@ fn broken_image(world: &mut World) -> Result<()> {
     let broken = world.cluster.pods()?;
     let changed = renewed(&before, &broken);
     ensure(changed == 1, format!("{changed} brokers were given the broken image: {broken:?}"))?;
+    let healthy = broken.iter().find(|pod| pod.is_ready).context("a broker that serves")?.clone();
+    // Two of three are down now: nothing is acknowledged until this one is back, with its own image.
+    world.step("another broker's pod deleted meanwhile", Some(&load), |world| {
+        world.kubectl.run(&["delete", "pod", &healthy.name, "--wait=false"])?;
+        wait::until_every(PACE, "the pod anew", STALL, || {
+            let pods = world.cluster.pods()?;
+            let is_back =
+                |pod: &Pod| pod.broker == healthy.broker && pod.uid != healthy.uid && pod.is_ready;
+            if pods.iter().any(is_back) { Ok(Look::Done(())) } else { wait::at(pods) }
+        })
+    })?;
+    let image = world.cluster.pod(healthy.broker)?.image;
+    ensure(image == healthy.image, format!("the deleted pod came back with {image}"))?;
     world.step("the old image again", Some(&load), |world| {
         world.cluster.patch(&json!({"spec": {"image": Value::Null}}))?;
         world.cluster.wait_converged(3)

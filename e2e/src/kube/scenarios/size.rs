@@ -1,6 +1,6 @@
 //! More brokers and fewer, as `kubectl scale` asks for them.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
 use super::{Scenario, ensure};
@@ -27,7 +27,7 @@ pub(super) const CANCELLED: Scenario = Scenario {
 
 pub(super) const ONE: Scenario = Scenario {
     name: "size-one",
-    what: "another cluster 1 -> 3 -> 1 under load, and deleted",
+    what: "another cluster 1 -> 3 -> 1 -> 3 -> 1 under load, and deleted",
     needs: &["exec"],
     is_short: false,
     run: one,
@@ -36,14 +36,14 @@ pub(super) const ONE: Scenario = Scenario {
 fn up_and_down(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
     world.step("3 -> 5", Some(&load), |world| scale(world, 5))?;
-    let directory = directory(&world.cluster, 4)?;
+    let directory = world.cluster.directory(4)?;
     world.step("5 -> 3", Some(&load), |world| scale(world, 3))?;
     let claims = world.cluster.claims()?;
     ensure(claims.len() == 5, format!("volumes are kept, but there are only {claims:?}"))?;
     world
         .step("3 -> 4 over the volume of a removed broker", Some(&load), |world| scale(world, 4))?;
     ensure(
-        self::directory(&world.cluster, 4)? != directory,
+        world.cluster.directory(4)? != directory,
         "broker 4 came back with the identity that was removed",
     )?;
     world.step("4 -> 3", Some(&load), |world| scale(world, 3))?;
@@ -84,7 +84,7 @@ fn one(world: &mut World) -> Result<()> {
     })?;
     // More replicas than one would forbid the way back.
     let load = world.load_on(&cluster, 1)?;
-    for (name, to) in [("1 -> 3", 3), ("3 -> 1", 1)] {
+    for (name, to) in [("1 -> 3", 3), ("3 -> 1", 1), ("1 -> 3 again", 3), ("3 -> 1 again", 1)] {
         world.step(name, Some(&load), |_| {
             cluster.scale(to)?;
             cluster.wait_converged(to)
@@ -104,11 +104,4 @@ fn one(world: &mut World) -> Result<()> {
             }
         })
     })
-}
-
-/// The identity of a broker's data.
-fn directory(cluster: &KubeCluster, broker: u32) -> Result<String> {
-    let described = cluster.describe()?;
-    let node = described.into_iter().find(|node| node.broker == broker);
-    node.map(|node| node.directory).with_context(|| format!("broker {broker} does not answer"))
 }

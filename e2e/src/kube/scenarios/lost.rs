@@ -1,0 +1,96 @@
+//! Nodes that never come back, with the volumes that were on them.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::faults::victim;
+use super::{Scenario, ensure};
+use crate::kube::client::RATE;
+use crate::kube::cluster::{PACE, Pod, STALL, summary};
+use crate::kube::kubectl::text;
+use crate::kube::world::World;
+use crate::wait::{self, Look};
+
+pub(super) const FOR_GOOD: Scenario = Scenario {
+    name: "node-lost",
+    what: "a node powered off for good: its broker takes its place again elsewhere, with an empty volume",
+    needs: &["exec", "kill", "wipe", "start"],
+    is_short: false,
+    run: for_good,
+};
+
+pub(super) const WHILE_SHRINKING: Scenario = Scenario {
+    name: "node-lost-in-shrink",
+    what: "a node powered off for good in the middle of 4 -> 3",
+    needs: &["exec", "kill", "wipe", "start"],
+    is_short: false,
+    run: while_shrinking,
+};
+
+fn for_good(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    let pod = victim(world)?;
+    let directory = world.cluster.directory(pod.broker)?;
+    world.step("a node powered off", Some(&load), |world| {
+        world.provider.run("kill", &[&pod.node])?;
+        load.wait_for_more(RATE as usize * 10, STALL)
+    })?;
+    // Silence alone is never taken for a loss.
+    ensure(
+        world.cluster.claims()?.len() == 3 && world.cluster.pod(pod.broker)?.uid == pod.uid,
+        "nothing is given up before somebody says that the node is gone",
+    )?;
+    world.step("its Node deleted, until all brokers serve", Some(&load), |world| {
+        world.kubectl.run(&["delete", "node", &pod.node])?;
+        world.cluster.wait_converged(3)
+    })?;
+    let (now, is_new) =
+        (world.cluster.pod(pod.broker)?, world.cluster.directory(pod.broker)? != directory);
+    ensure(now.node != pod.node, format!("broker {} runs on {}", pod.broker, now.node))?;
+    ensure(is_new, format!("broker {} came back under its lost disk's identity", pod.broker))?;
+    bring_back(world, &pod)?;
+    world.judge(load).map(drop)
+}
+
+fn while_shrinking(world: &mut World) -> Result<()> {
+    let load = world.load(3)?;
+    world.step("3 -> 4", Some(&load), |world| {
+        world.cluster.scale(4)?;
+        world.cluster.wait_converged(4)
+    })?;
+    let pod = victim(world)?;
+    world.step(
+        "4 -> 3, a node powered off for good when the first leaves",
+        Some(&load),
+        |world| {
+            world.cluster.scale(3)?;
+            wait_leaving(world)?;
+            world.provider.run("kill", &[&pod.node])?;
+            world.kubectl.run(&["delete", "node", &pod.node])?;
+            world.cluster.wait_converged(3)
+        },
+    )?;
+    bring_back(world, &pod)?;
+    world.judge(load).map(drop)
+}
+
+/// Waits until some broker leaves, or has left.
+fn wait_leaving(world: &World) -> Result<()> {
+    wait::until_every(PACE, "a broker that leaves", STALL, || {
+        let object = world.cluster.object()?;
+        let brokers = object.pointer("/status/brokers").and_then(Value::as_array);
+        let brokers = brokers.map(Vec::as_slice).unwrap_or_default();
+        let leaves = brokers.iter().any(|broker| text(broker, "/state") == "Leaving");
+        let is_done = leaves || (!brokers.is_empty() && brokers.len() < 4);
+        if is_done { Ok(Look::Done(())) } else { wait::at(summary(&object)) }
+    })
+}
+
+/// A new node in place of the lost one, with nothing on it.
+fn bring_back(world: &mut World, pod: &Pod) -> Result<()> {
+    world.step("another node in its place", None, |world| {
+        world.provider.run("wipe", &[&pod.node])?;
+        world.provider.run("start", &[&pod.node])?;
+        world.cluster.wait_converged(3)
+    })
+}
