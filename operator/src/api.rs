@@ -3,5 +3,6 @@
 pub mod broker;
 pub mod cluster;
 pub mod pod;
+pub mod policy;
 pub mod status;
 pub mod storage;

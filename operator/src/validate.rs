@@ -1,10 +1,11 @@
 //! From a manifest to what is wanted. The rules are those of the CRD; what only the running cluster
 //! can tell is left to the plan.
 
-use chronik_plan::{BrokerId, Desired, Refusal, VolumePolicy};
+use chronik_plan::{BrokerId, Desired, Refusal, Rolling, VolumePolicy};
 use kube::ResourceExt as _;
 
 use crate::api::cluster::ChronikCluster;
+use crate::api::policy;
 use crate::api::storage::{Storage, WhenGone};
 
 /// A manifest that passed: newtypes and numbers, nothing raw.
@@ -24,6 +25,8 @@ pub struct Wanted {
     pub racks: Vec<String>,
     /// Nothing is to be changed.
     pub paused: bool,
+    /// How brokers are restarted for a change.
+    pub rolling: Rolling,
 }
 
 impl Wanted {
@@ -34,6 +37,7 @@ impl Wanted {
             cluster_id: cluster_id.into(),
             brokers: self.brokers,
             when_scaled: self.when_scaled,
+            rolling: self.rolling,
         }
     }
 
@@ -72,6 +76,9 @@ pub fn without_effect_here(cluster: &ChronikCluster) -> Vec<&'static str> {
         ("spec.storage.whenDeleted", spec.storage.when_deleted != plain.when_deleted),
         ("spec.resources", spec.resources.is_some()),
         ("spec.podTemplate", spec.pod_template.is_some()),
+        ("spec.rolling", spec.rolling.is_some()),
+        ("spec.disruptionBudget", spec.disruption_budget.is_some()),
+        ("spec.metrics", spec.metrics.is_some()),
     ];
     set.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field).collect()
 }
@@ -117,7 +124,13 @@ pub fn validate(
         settings,
         racks: spec.racks.clone(),
         paused: spec.paused,
+        rolling: spec.rolling.as_ref().map(rolling).unwrap_or_default(),
     })
+}
+
+fn rolling(asked: &policy::Rolling) -> Rolling {
+    let policy::Rolling { paused, wait_seconds } = *asked;
+    Rolling { paused, wait_s: u32::try_from(wait_seconds).unwrap_or(0) }
 }
 
 fn value_at(json: &serde_json::Value, path: &str) -> String {

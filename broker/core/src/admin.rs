@@ -147,6 +147,9 @@ pub struct Description {
     pub groups: Vec<GroupDescription>,
     /// For each other broker: how many groups led here would lose their quorum without it.
     pub quorum_losses: BTreeMap<BrokerId, u32>,
+    /// For each broker, itself among them: how many groups led here, of one or two voters, have it
+    /// among them. None is not listed.
+    pub needed: BTreeMap<BrokerId, u32>,
 }
 
 /// The cluster as one node's image has it.

@@ -50,6 +50,7 @@ pub(super) fn description(description: Description) -> proto::DescribeResponse {
         meta,
         groups,
         quorum_losses,
+        needed,
     } = description;
     let offline = offline
         .into_iter()
@@ -68,6 +69,7 @@ pub(super) fn description(description: Description) -> proto::DescribeResponse {
         meta: meta.map(meta_image),
         groups: groups.into_iter().map(group).collect(),
         quorum_losses: quorum_losses.into_iter().map(|(b, n)| (b.0, n)).collect(),
+        needed: needed.into_iter().map(|(b, n)| (b.0, n)).collect(),
     }
 }
 

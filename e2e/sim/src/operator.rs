@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, Description};
 use chronik_core::core::input::Input;
 use chronik_core::ids::{BrokerId, Uuid};
-use chronik_plan::{Desired, Observed, Process, Step, VolumePolicy};
+use chronik_plan::{Desired, Observed, Process, Rolling, Step, VolumePolicy};
 
 use crate::event::{Event, Life};
 use crate::node::Death;
@@ -52,6 +52,7 @@ impl Operator {
                 cluster_id: "sim".to_owned(),
                 brokers,
                 when_scaled: VolumePolicy::Retain,
+                rolling: Rolling::default(),
             },
             formed: false,
             rebalanced_at: None,

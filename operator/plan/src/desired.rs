@@ -19,4 +19,15 @@ pub struct Desired {
     pub brokers: u32,
     /// What becomes of volumes when the cluster shrinks.
     pub when_scaled: VolumePolicy,
+    /// How brokers are restarted for a change.
+    pub rolling: Rolling,
+}
+
+/// How brokers are restarted for a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rolling {
+    /// Brokers that serve keep what they run.
+    pub paused: bool,
+    /// For how many seconds every other broker has to have been ready before the next is restarted.
+    pub wait_s: u32,
 }

@@ -22,7 +22,7 @@ mod size;
 mod step;
 mod view;
 
-pub use desired::{Desired, VolumePolicy};
+pub use desired::{Desired, Rolling, VolumePolicy};
 pub use observed::{
     BrokerId, Conf, Group, META_TOPIC, Member, Meta, Node, NodeState, Observed, PeerId, Process,
     Progress, Revision, broker_of,
@@ -81,10 +81,10 @@ fn plan_cluster(desired: &Desired, view: &View<'_>, plan: &mut Plan) {
     } else if meta_settled && moving == 0 && plan.steps.is_empty() {
         size::rebalance(view, &size, plan);
     }
-    roll::plan(view, &size, plan);
+    roll::plan(desired.rolling, view, &size, plan);
     replace::plan(view, plan);
     plan.operation = view::operation(view, &size, meta_settled)
         .or_else(|| replace::operation(view))
-        .or_else(|| roll::operation(view));
+        .or_else(|| roll::operation(desired.rolling, view));
     plan.spare = roll::any_could_stop(view);
 }

@@ -57,6 +57,8 @@ pub struct Process {
     pub idle: bool,
     /// Its volume will not come back: whoever knows says so, or the node that has it is gone for good.
     pub lost: bool,
+    /// For how many seconds it has been ready, where the platform can tell; none while it is not.
+    pub ready_for_s: Option<u32>,
 }
 
 /// Whether a broker runs what the manifest asks for: image, settings, resources.
@@ -104,6 +106,9 @@ pub struct Node {
     /// For each broker, itself among them: how many groups led here, of three voters or more, would
     /// be without a quorum that has caught up if that broker stopped. None is not listed.
     pub quorum_losses: BTreeMap<BrokerId, u32>,
+    /// For each broker, itself among them: how many groups led here, of one or two voters, have it
+    /// among them. None is not listed.
+    pub needed: BTreeMap<BrokerId, u32>,
 }
 
 /// The cluster as one node's image has it.

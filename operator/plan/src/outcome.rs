@@ -22,6 +22,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// All that it waits for is time that the manifest asks to let pass.
+    #[must_use]
+    pub fn only_settles(&self) -> bool {
+        let settles = |wait: &Wait| matches!(wait, Wait::Settle { .. });
+        self.steps.is_empty() && !self.waiting.is_empty() && self.waiting.iter().all(settles)
+    }
+
     /// Nothing to do, nothing to wait for, nothing refused.
     #[must_use]
     pub fn is_converged(&self) -> bool {
@@ -65,6 +72,8 @@ pub enum Operation {
         done: u32,
         /// All of them.
         of: u32,
+        /// The manifest says to go no further.
+        paused: bool,
     },
 }
 
@@ -76,8 +85,9 @@ impl fmt::Display for Operation {
             Operation::Remove(id) => write!(f, "removing broker {id}"),
             Operation::Replace(id) => write!(f, "replacing the lost disk of broker {id}"),
             Operation::Move => f.write_str("moving replicas"),
-            Operation::Roll { done, of } => {
-                write!(f, "rolling change: {done} of {of} brokers are up to date")
+            Operation::Roll { done, of, paused } => {
+                let paused = if *paused { " (paused)" } else { "" };
+                write!(f, "rolling change{paused}: {done} of {of} brokers are up to date")
             }
         }
     }
@@ -105,6 +115,8 @@ pub enum Wait {
     Remaining { down: Vec<BrokerId>, of: u32 },
     /// A broker is not restarted yet.
     Roll { broker: BrokerId, why: String },
+    /// A broker is not restarted yet, because the manifest wants others to have been ready for longer.
+    Settle { broker: BrokerId, other: BrokerId, seconds: u32 },
     /// The volume of a broker is not given up yet.
     Replace { broker: BrokerId, why: String },
     /// A step was held back by a safety rule.
@@ -141,6 +153,10 @@ impl fmt::Display for Wait {
                 write!(f, "broker {} to be up: it is one of the {of} that would remain", list(down))
             }
             Wait::Roll { broker, why } => write!(f, "restarting broker {broker}: {why}"),
+            Wait::Settle { broker, other, seconds } => write!(
+                f,
+                "restarting broker {broker}: broker {other} has not been ready for {seconds} s yet"
+            ),
             Wait::Replace { broker, why } => {
                 write!(f, "giving up the volume of broker {broker}: {why}")
             }

@@ -48,5 +48,10 @@ fn obstacle(view: &View<'_>, plan: &Plan, id: BrokerId) -> Option<String> {
     if let Some(step) = plan.steps.first() {
         return Some(format!("first: {step}"));
     }
-    roll::obstacle(view, id)
+    roll::obstacle(view, id).or_else(|| {
+        // A restart may make these wait; without its disk they would for ever.
+        let needed = view.observed.nodes.values().filter_map(|node| node.needed.get(&id));
+        let needed: u32 = needed.sum();
+        (needed > 0).then(|| format!("{needed} groups of one or two replicas cannot do without it"))
+    })
 }

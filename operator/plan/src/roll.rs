@@ -3,6 +3,7 @@
 //! broker that does not come back stops it, because the next one waits for all others. Leaderships
 //! are handed over by the broker itself when it is told to end.
 
+use crate::desired::Rolling;
 use crate::observed::{BrokerId, NodeState, Observed, Process, Revision};
 use crate::outcome::{Operation, Plan, Wait};
 use crate::size::Size;
@@ -18,26 +19,38 @@ pub(crate) fn replace_idle(observed: &Observed, plan: &mut Plan) {
 }
 
 /// The next broker, once nothing else is going on and all others are well.
-pub(crate) fn plan(view: &View<'_>, size: &Size, plan: &mut Plan) {
+pub(crate) fn plan(rolling: Rolling, view: &View<'_>, size: &Size, plan: &mut Plan) {
     let is_calm = plan.steps.is_empty() && plan.waiting.is_empty() && size.leaving.is_empty();
     let before = plan.steps.len();
     replace_idle(view.observed, plan);
-    if plan.steps.len() > before || !is_calm {
+    if plan.steps.len() > before || !is_calm || rolling.paused {
         return;
     }
     let Some(next) = next(view) else { return };
-    match obstacle(view, next) {
-        None => plan.steps.push(Step::Update(next)),
-        Some(why) => plan.waiting.push(Wait::Roll { broker: next, why }),
+    match (obstacle(view, next), settling(rolling, view, next)) {
+        (Some(why), _) => plan.waiting.push(Wait::Roll { broker: next, why }),
+        (None, Some(other)) => {
+            plan.waiting.push(Wait::Settle { broker: next, other, seconds: rolling.wait_s })
+        }
+        (None, None) => plan.steps.push(Step::Update(next)),
     }
 }
 
+/// Another broker that has not been ready for as long as the user wants.
+fn settling(rolling: Rolling, view: &View<'_>, next: BrokerId) -> Option<BrokerId> {
+    let is_young = |id: &BrokerId| {
+        let process = view.observed.processes.get(id);
+        process.and_then(|p| p.ready_for_s).is_some_and(|s| s < rolling.wait_s)
+    };
+    view.meta.brokers.keys().copied().filter(|id| *id != next).find(is_young)
+}
+
 /// How far a rolling change is, if there is one.
-pub(crate) fn operation(view: &View<'_>) -> Option<Operation> {
+pub(crate) fn operation(rolling: Rolling, view: &View<'_>) -> Option<Operation> {
     let members = view.meta.brokers.keys().filter_map(|id| view.observed.processes.get(id));
     let (done, due): (Vec<&Process>, Vec<&Process>) = members.partition(|p| !is_outdated(p));
-    (!due.is_empty())
-        .then(|| Operation::Roll { done: done.len() as u32, of: (done.len() + due.len()) as u32 })
+    let (done, due) = (done.len() as u32, due.len() as u32);
+    (due > 0).then(|| Operation::Roll { done, of: done + due, paused: rolling.paused })
 }
 
 /// Whether anybody could be taken down now.

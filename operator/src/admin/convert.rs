@@ -40,6 +40,7 @@ pub fn node(answer: &proto::DescribeResponse) -> Result<Node, ConvertError> {
         leaders: answer.leaders,
         offline: u32::try_from(answer.offline.len()).unwrap_or(u32::MAX),
         quorum_losses: answer.quorum_losses.iter().map(|(id, n)| (*id, *n)).collect(),
+        needed: answer.needed.iter().map(|(id, n)| (*id, *n)).collect(),
     })
 }
 

@@ -9,6 +9,7 @@ use serde_yaml::Value;
 
 use crate::api::broker::BrokerSettings;
 use crate::api::pod::{PodTemplate, PullPolicy, Resources};
+use crate::api::policy::{DisruptionBudget, Metrics, Rolling};
 use crate::api::status::ClusterStatus;
 use crate::api::storage::Storage;
 
@@ -80,6 +81,15 @@ pub struct ChronikClusterSpec {
     #[schemars(length(max = 100))]
     #[x_kube(validation = Rule::new("self.all(r, r.size() > 0)").message("a rack has a name"))]
     pub racks: Vec<String>,
+    /// How brokers are restarted for a change. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<Rolling>,
+    /// What holds drains of nodes back. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption_budget: Option<DisruptionBudget>,
+    /// How brokers' metrics are found. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
 }
 
 fn default_replicas() -> i32 {

@@ -167,7 +167,8 @@ impl Passes {
         after.observed_generation = live.metadata.generation;
         let (plan, serves, paused) = (&pass.plan, pass.serves, wanted.paused);
         let rests = plan.is_converged() && after.errors.is_empty();
-        let busy = !(paused || rests);
+        // Time that is let pass on purpose is no standstill.
+        let busy = !(paused || rests || plan.only_settles());
         let stalled = watch.is_stalled(&after, busy, pass.copied, Instant::now());
         let facts = Facts { plan, status: &after, serves, paused, stalled };
         after.conditions =

@@ -1,6 +1,6 @@
 //! Pure: conditions of a `ChronikCluster` after a pass.
 
-use chronik_plan::Plan;
+use chronik_plan::{Operation, Plan};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -41,6 +41,10 @@ pub fn of(
     };
     let progressing = if *paused {
         (false, "Paused", "spec.paused is set: nothing is changed".to_owned())
+    } else if let Some(roll @ Operation::Roll { paused: true, .. }) = plan.operation
+        && plan.steps.is_empty()
+    {
+        (false, "RollPaused", roll.to_string())
     } else if plan.operation.is_some() || !plan.steps.is_empty() || !plan.waiting.is_empty() {
         let doing = status.operation.iter().chain(&status.waiting).cloned();
         (true, "Working", doing.collect::<Vec<_>>().join("; "))
@@ -89,7 +93,7 @@ pub fn of(
 
 #[cfg(test)]
 mod tests {
-    use chronik_plan::{Operation, Refusal, Wait};
+    use chronik_plan::{Refusal, Wait};
 
     use super::*;
 

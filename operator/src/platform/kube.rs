@@ -24,6 +24,7 @@ use std::time::Instant;
 use chronik_plan::{BrokerId, Plan, Process, Refusal, Step};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::{Addresses, Outcome, Platform, Tended};
@@ -224,7 +225,9 @@ impl Platform for Kube {
         {
             self.inputs.image.0 = image;
         }
-        let process = |(id, w): (&BrokerId, &Workload)| (*id, w.process(self.standing(*id, w)));
+        let now = Timestamp::now();
+        let process =
+            |(id, w): (&BrokerId, &Workload)| (*id, w.process(self.standing(*id, w), now));
         Ok(self.seen.iter().map(process).collect())
     }
 
@@ -266,7 +269,16 @@ impl Platform for Kube {
         };
         let budget = budget::build(inputs, plan.spare);
         let at_once = i32::from(plan.spare);
-        note(self.objects.ensure(&budget).await?, format!("allow {at_once} broker to be down"));
+        let what = match inputs.has_budget {
+            true => format!("allow {at_once} broker to be down"),
+            false => "remove the disruption budget".to_owned(),
+        };
+        note(self.objects.ensure_if(inputs.has_budget, &budget).await?, what);
+        let metrics = service::metrics(inputs);
+        note(
+            self.objects.ensure_if(inputs.has_metrics_service, &metrics).await?,
+            format!("see to Service {}", names.metrics()),
+        );
         let headless = service::headless(inputs);
         note(self.objects.ensure(&headless).await?, format!("apply Service {}", names.headless()));
         let bootstrap = service::bootstrap(inputs);

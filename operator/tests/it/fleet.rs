@@ -230,6 +230,7 @@ fn description(id: BrokerId, node: &Node) -> proto::DescribeResponse {
         groups: node.groups.iter().map(group).collect(),
         leaders: node.leaders,
         quorum_losses: node.quorum_losses.iter().map(|(id, n)| (*id, *n)).collect(),
+        needed: node.needed.iter().map(|(id, n)| (*id, *n)).collect(),
         ..proto::DescribeResponse::default()
     }
 }

@@ -23,6 +23,9 @@ spec:
   resources: {requests: {cpu: 2, memory: 4096Mi}, limits: {memory: 4Gi}}
   broker: {connectionsMax: 500, cacheBytes: 67108864}
   racks: [a, b]
+  rolling: {paused: true, waitSeconds: 60}
+  disruptionBudget: {enabled: false}
+  metrics: {service: true}
   podTemplate:
     labels: {team: streams}
     annotations: {note: hello}
@@ -76,6 +79,7 @@ fn what_a_cluster_has_beside_its_brokers() {
         yaml(&service::bootstrap(&inputs)),
         yaml(&seeds::build(&inputs, &BTreeSet::from([1, 2, 4]))),
         yaml(&budget::build(&inputs, true)),
+        yaml(&service::metrics(&inputs)),
     ];
     insta::assert_snapshot!(all.join("---\n"));
 }

@@ -19,6 +19,7 @@ fn wanted() -> Wanted {
         settings: vec![("--segment-bytes", 1 << 20)],
         racks: vec!["a".into(), "b".into()],
         paused: false,
+        rolling: chronik_plan::Rolling::default(),
     }
 }
 

@@ -58,6 +58,10 @@ fn a_wrong_value_is_named_with_its_field_and_the_reason() {
     );
     check("{storage: {size: much}}", "spec.storage.size \"much\": a size is a quantity like 10Gi");
     check("{broker: {walBytes: 1}}", "spec.broker.walBytes 1: must be from 4194304 to 4294967296");
+    check(
+        "{rolling: {waitSeconds: -1}}",
+        "spec.rolling.waitSeconds -1: must be from 0 to 86400 seconds",
+    );
     assert_eq!(refusals(&"a".repeat(41), "{}", None).len(), 1);
     for name in ["Under_score", "dot.ted", "9lives", "-a", "a-"] {
         assert_eq!(refusals(name, "{}", None).len(), 1, "{name}");

@@ -18,6 +18,7 @@ fn wanted(brokers: u32) -> Wanted {
         settings: Vec::new(),
         racks: Vec::new(),
         paused: false,
+        rolling: chronik_plan::Rolling::default(),
     }
 }
 

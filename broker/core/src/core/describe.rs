@@ -6,6 +6,7 @@ use super::Core;
 use crate::admin::{BrokerDescription, Description, GroupDescription, MetaDescription, NodeState};
 use crate::ids::{BrokerId, PartitionId};
 use crate::log::disk::Disk;
+use crate::raft::group::Group;
 
 /// Groups in one answer: those that are off target come again as they are worked off.
 const GROUPS_MAX: usize = 256;
@@ -33,7 +34,8 @@ impl<D: Disk> Core<D> {
             offline: self.describe_broken(),
             meta: self.meta.cluster_id().map(|_| self.describe_meta()),
             groups: if detail { self.describe_groups() } else { Vec::new() },
-            quorum_losses: self.quorum_losses(),
+            quorum_losses: self.led_groups_that(Group::would_wait_without),
+            needed: self.led_groups_that(Group::cannot_do_without),
         }
     }
 
@@ -118,18 +120,18 @@ impl<D: Disk> Core<D> {
         })
     }
 
-    fn quorum_losses(&self) -> BTreeMap<BrokerId, u32> {
-        let mut losses = BTreeMap::new();
+    /// How many of the groups led here are so, broker by broker; none is not listed.
+    fn led_groups_that(&self, is_so: fn(&Group<D>, BrokerId) -> bool) -> BTreeMap<BrokerId, u32> {
+        let mut counts = BTreeMap::new();
         let led = self.replicas.values().filter(|replica| replica.group.leads());
         let groups: Vec<_> = led.map(|replica| &replica.group).collect();
         for broker in self.meta.brokers().map(crate::meta::brokers::Broker::id) {
-            let lost = groups.iter().filter(|group| group.would_wait_without(broker));
-            let lost = count(lost.count());
-            if lost > 0 {
-                losses.insert(broker, lost);
+            let found = count(groups.iter().filter(|group| is_so(group, broker)).count());
+            if found > 0 {
+                counts.insert(broker, found);
             }
         }
-        losses
+        counts
     }
 }
 

@@ -179,6 +179,14 @@ impl<D: Disk> Group<D> {
         })
     }
 
+    /// Whether this group has so few voters that it can do nothing without `broker`.
+    pub fn cannot_do_without(&self, broker: BrokerId) -> bool {
+        let (conf, _) = self.log().conf();
+        let halves = [&conf.voters, &conf.voters_outgoing].into_iter();
+        let mut small = halves.filter(|half| half.len() <= 2).flatten();
+        small.any(|id| PeerId(*id).broker() == broker)
+    }
+
     /// Whether this group would lose its quorum if `broker` went away now.
     pub fn would_lose_quorum_without(&self, broker: BrokerId) -> bool {
         let (conf, _) = self.log().conf();

@@ -28,6 +28,7 @@ pub(super) fn node(description: &Description) -> Option<Node> {
         leaders: description.leaders,
         offline: description.offline.len() as u32,
         quorum_losses: description.quorum_losses.iter().map(|(id, n)| (id.0, *n)).collect(),
+        needed: description.needed.iter().map(|(id, n)| (id.0, *n)).collect(),
     })
 }
 

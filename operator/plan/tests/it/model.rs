@@ -227,7 +227,9 @@ impl World {
             let idle = lost || self.revisions.idle.contains(&id);
             let (running, volume) = (serves || idle, self.disks.contains_key(&id));
             let revision = self.revisions.of(id);
-            seen.processes.insert(id, Process { running, volume, revision, idle, lost });
+            let ready_for_s = self.revisions.ready_for_s(id, serves);
+            let process = Process { running, volume, revision, idle, lost, ready_for_s };
+            seen.processes.insert(id, process);
             if serves && (silence == 0 || !self.dice.one_in(silence)) {
                 seen.nodes.insert(id, self.describe(id));
             }
@@ -248,6 +250,7 @@ impl World {
             leaders: 0,
             offline: 0,
             quorum_losses: BTreeMap::new(),
+            needed: BTreeMap::new(),
         };
         let Some(cluster) = self.cluster.as_ref().filter(|_| disk.joined) else { return node };
         node.cluster_id = Some(cluster.id.clone());
@@ -264,6 +267,14 @@ impl World {
             let losses = led.iter().filter(waits).count() as u32;
             if losses > 0 {
                 node.quorum_losses.insert(*broker, losses);
+            }
+            let needs = |g: &&&ModelGroup| {
+                let halves = [&g.conf.voters, &g.conf.outgoing].into_iter();
+                halves.filter(|half| half.len() <= 2).flatten().any(|p| broker_of(*p) == *broker)
+            };
+            let needed = led.iter().filter(needs).count() as u32;
+            if needed > 0 {
+                node.needed.insert(*broker, needed);
             }
         }
         let mut add = |topic: &str, partition, group: &ModelGroup| {

@@ -17,6 +17,8 @@ pub(crate) struct Revisions {
     pub(crate) template: BTreeMap<BrokerId, u64>,
     /// What each broker runs.
     pub(crate) runs: BTreeMap<BrokerId, u64>,
+    /// For how many looks each broker has been ready; a look is ten seconds.
+    pub(crate) ready: BTreeMap<BrokerId, u32>,
     /// Brokers that are being started, or try to in vain.
     pub(crate) idle: BTreeSet<BrokerId>,
 }
@@ -30,10 +32,22 @@ impl Revisions {
         }
     }
 
+    /// One more look at a broker.
+    pub(crate) fn ready_for_s(&mut self, id: BrokerId, serves: bool) -> Option<u32> {
+        if !serves {
+            self.ready.remove(&id);
+            return None;
+        }
+        let looks = self.ready.entry(id).or_insert(0);
+        *looks += 1;
+        Some((*looks - 1) * 10)
+    }
+
     pub(crate) fn started(&mut self, id: BrokerId) {
         let wanted = self.wanted;
         let template = *self.template.entry(id).or_insert(wanted);
         self.runs.insert(id, template);
+        self.ready.remove(&id);
     }
 
     pub(crate) fn is_bad(&self, id: BrokerId) -> bool {

@@ -1,7 +1,7 @@
 //! Random worlds: whatever crashes, is lost or is forgotten on the way, the plan converges, and the
 //! model's assertions hold at every step.
 
-use chronik_plan::{Desired, Plan, Step, VolumePolicy, broker_of, meta_voters, plan};
+use chronik_plan::{Desired, Plan, Rolling, Step, VolumePolicy, broker_of, meta_voters, plan};
 use proptest::prelude::*;
 
 use crate::model::{ModelGroup, World};
@@ -10,7 +10,7 @@ use crate::model::{ModelGroup, World};
 const PASSES_MAX: usize = 600;
 
 pub(crate) fn desired(brokers: u32, when_scaled: VolumePolicy) -> Desired {
-    Desired { cluster_id: "c1".into(), brokers, when_scaled }
+    Desired { cluster_id: "c1".into(), brokers, when_scaled, rolling: Rolling::default() }
 }
 
 /// Observe, plan, execute, let time pass. `crash_after` steps the operator dies.

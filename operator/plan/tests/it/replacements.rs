@@ -41,6 +41,10 @@ fn nothing_is_given_up_that_may_be_needed() {
     let expected = "2 groups would lose the quorum that has caught up";
     assert_eq!(last(&seen), format!("giving up the volume of broker 3: {expected}"));
     let mut seen = lost();
+    seen.nodes.get_mut(&1).unwrap().needed.insert(3, 1);
+    let expected = "1 groups of one or two replicas cannot do without it";
+    assert_eq!(last(&seen), format!("giving up the volume of broker 3: {expected}"));
+    let mut seen = lost();
     seen.nodes.get_mut(&1).unwrap().meta.as_mut().unwrap().partitions = 4;
     let expected = "4 of 5 groups have no leader";
     assert_eq!(last(&seen), format!("giving up the volume of broker 3: {expected}"));

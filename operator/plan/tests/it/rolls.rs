@@ -58,6 +58,50 @@ fn a_bad_revision_stops_after_the_first_and_the_old_one_recovers() {
 }
 
 #[test]
+fn the_next_one_waits_until_all_others_have_been_ready_for_as_long_as_the_user_wants() {
+    let mut world = formed(5, 3);
+    let mut wanted = desired(3, VolumePolicy::Retain);
+    wanted.rolling.wait_s = 100;
+    world.revisions.wanted = 1;
+    let mut restarts = Vec::new();
+    for look in 0..200 {
+        let before: BTreeSet<u32> = outdated(&world).into_iter().collect();
+        let plan = pass(&mut world, &wanted, usize::MAX, false);
+        if before.len() > outdated(&world).len() {
+            restarts.push(look);
+        }
+        if plan.only_settles() {
+            assert!(plan.waiting[0].to_string().ends_with("has not been ready for 100 s yet"));
+        }
+    }
+    assert_eq!(restarts.len(), 3, "{restarts:?}");
+    assert!(restarts.windows(2).all(|pair| pair[1] - pair[0] >= 10), "{restarts:?}");
+    converge(&mut world, &wanted);
+}
+
+#[test]
+fn a_paused_roll_restarts_nobody_who_serves_and_goes_on_later() {
+    let mut world = formed(5, 3);
+    let mut wanted = desired(3, VolumePolicy::Retain);
+    wanted.rolling.paused = true;
+    world.revisions.wanted = 1;
+    let plan = converge(&mut world, &wanted);
+    assert_eq!(outdated(&world), [1, 2, 3]);
+    let told = plan.operation.map(|operation| operation.to_string());
+    assert_eq!(told.as_deref(), Some("rolling change (paused): 0 of 3 brokers are up to date"));
+    // Whoever serves nobody is no reason to wait.
+    world.running.remove(&2);
+    world.revisions.bad.insert(0);
+    world.revisions.started(2);
+    world.revisions.idle.insert(2);
+    converge(&mut world, &wanted);
+    assert_eq!(outdated(&world), [1, 3]);
+    wanted.rolling.paused = false;
+    converge(&mut world, &wanted);
+    assert_eq!(outdated(&world), [0; 0]);
+}
+
+#[test]
 fn a_cluster_that_never_formed_with_a_bad_revision_forms_with_a_good_one() {
     let mut world = World::new(1);
     let wanted = desired(3, VolumePolicy::Retain);

@@ -48,6 +48,7 @@ pub(crate) fn quiet(brokers: BrokerId) -> Observed {
         leaders: u32::from(id == 1),
         offline: 0,
         quorum_losses: BTreeMap::new(),
+        needed: BTreeMap::new(),
     };
     let mut seen = Observed { formed: true, ..Observed::default() };
     for id in &ids {

@@ -72,6 +72,10 @@ pub struct Inputs {
     pub limits: BTreeMap<String, Quantity>,
     /// What the user says about pods.
     pub pod: PodTemplate,
+    /// Whether drains of nodes are held back.
+    pub has_budget: bool,
+    /// Whether the metrics of brokers have a service.
+    pub has_metrics_service: bool,
 }
 
 /// Who chose the image.
@@ -121,6 +125,8 @@ impl Inputs {
             requests,
             limits,
             pod: spec.pod_template.clone().unwrap_or_default(),
+            has_budget: spec.disruption_budget.clone().unwrap_or_default().enabled,
+            has_metrics_service: spec.metrics.clone().unwrap_or_default().service,
         })
     }
 

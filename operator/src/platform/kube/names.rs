@@ -59,6 +59,12 @@ impl Names {
         format!("{}-bootstrap", self.cluster)
     }
 
+    /// The name of the service of brokers' metrics.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        format!("{}-metrics", self.cluster)
+    }
+
     /// The name of the map that tells a new broker whom to ask for the cluster.
     #[must_use]
     pub fn seeds(&self) -> String {

@@ -134,6 +134,21 @@ impl Objects {
         self.write::<K>(&name, &wanted).await.map(|_| true)
     }
 
+    /// Makes sure that a small object of ours is there as rendered, or not at all; true if something
+    /// had to be changed.
+    pub async fn ensure_if<K: Kind>(&self, wanted: bool, rendered: &K) -> Result<bool, KubeError> {
+        if wanted {
+            return self.ensure(rendered).await;
+        }
+        let name = rendered.meta().name.clone().unwrap_or_default();
+        let Some(live) = self.get::<K>(&name).await? else { return Ok(false) };
+        let is_ours = live.meta().owner_references == rendered.meta().owner_references;
+        if !is_ours || live.meta().deletion_timestamp.is_some() {
+            return Ok(false);
+        }
+        self.delete::<K>(live.meta()).await.map(|()| true)
+    }
+
     /// Writes an object, whatever it was: server-side apply.
     pub async fn apply<K: Kind>(&self, rendered: &K) -> Result<K, KubeError> {
         let name = rendered.meta().name.clone().unwrap_or_default();

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chronik_plan::{BrokerId, Process, Revision};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use k8s_openapi::jiff::Timestamp;
 
 use super::names::broker_of;
 use super::pod::CONTAINER;
@@ -62,7 +63,7 @@ impl Workload {
     /// As the plan sees it. `standing` is how the set stands to what is wanted, if there is a set of
     /// this very cluster.
     #[must_use]
-    pub fn process(&self, standing: Option<Standing>) -> Process {
+    pub fn process(&self, standing: Option<Standing>, now: Timestamp) -> Process {
         Process {
             running: self.set.is_some() || self.pod.is_some(),
             volume: self.claim.is_some(),
@@ -75,7 +76,16 @@ impl Workload {
             },
             idle: self.is_idle(),
             lost: self.gone || self.claim.as_ref().is_some_and(is_said_lost),
+            ready_for_s: self.ready_for_s(now),
         }
+    }
+
+    /// For how long its pod has been ready, by the clock of whoever said so.
+    fn ready_for_s(&self, now: Timestamp) -> Option<u32> {
+        let conditions = self.pod.as_ref()?.status.as_ref()?.conditions.as_ref()?;
+        let ready = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True")?;
+        let since = ready.last_transition_time.as_ref()?.0;
+        u32::try_from(now.as_second().saturating_sub(since.as_second())).ok().or(Some(0))
     }
 
     /// The pod is of an earlier template than its set. While the set's controller has not seen the
@@ -196,7 +206,7 @@ mod tests {
     }
 
     fn process(set: Option<Value>, pod: Option<Value>) -> Process {
-        workload(set, pod).process(Some(Standing::Wanted))
+        workload(set, pod).process(Some(Standing::Wanted), Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -211,7 +221,8 @@ mod tests {
             Revision::Current,
             "it comes as the new"
         );
-        let outdated = workload(Some(set(2, 2)), None).process(Some(Standing::Outdated));
+        let outdated = workload(Some(set(2, 2)), None)
+            .process(Some(Standing::Outdated), Timestamp::UNIX_EPOCH);
         assert_eq!(outdated.revision, Revision::Due);
     }
 
@@ -228,6 +239,20 @@ mod tests {
         assert!(!idle(Some(ending)));
         let pending = json!({"metadata": {"name": "x"}, "status": {"phase": "Pending"}});
         assert!(idle(Some(pending)));
+    }
+
+    #[test]
+    fn how_long_a_pod_has_been_ready() {
+        let ready = |status: &str, since: &str| {
+            let pod = json!({"metadata": {"name": "p"}, "status": {"conditions": [
+                {"type": "Ready", "status": status, "lastTransitionTime": since}
+            ]}});
+            let now = "2026-01-01T00:01:30Z".parse().unwrap();
+            workload(None, Some(pod)).process(None, now).ready_for_s
+        };
+        assert_eq!(ready("True", "2026-01-01T00:00:00Z"), Some(90));
+        assert_eq!(ready("True", "2026-01-01T00:02:00Z"), Some(0), "a clock that is ahead");
+        assert_eq!(ready("False", "2026-01-01T00:00:00Z"), None);
     }
 
     #[test]

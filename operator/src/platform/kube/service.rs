@@ -1,6 +1,6 @@
-//! The two services inside the cluster: one that gives every broker a name, ready or not, because
-//! brokers find each other by it before they are; and one where clients start, of those that are
-//! ready.
+//! The services inside the cluster: one that gives every broker a name, ready or not, because
+//! brokers find each other by it before they are; one where clients start, of those that are ready;
+//! and, where asked for, one by which metrics are found.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -35,6 +35,28 @@ pub fn bootstrap(inputs: &Inputs) -> Service {
             type_: Some("ClusterIP".into()),
             selector: Some(inputs.pod_selector()),
             ports: Some(vec![service_port(inputs, Port::Kafka)]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// By which Prometheus finds brokers, ready or not.
+#[must_use]
+pub fn metrics(inputs: &Inputs) -> Service {
+    let names = &inputs.names;
+    let mut metadata = names.meta(names.metrics(), names.labels());
+    let port = inputs.port(Port::Http).to_string();
+    let notes = [("scrape", "true"), ("port", port.as_str()), ("path", "/metrics")];
+    let notes = notes.map(|(key, value)| (format!("prometheus.io/{key}"), value.to_owned()));
+    metadata.annotations.get_or_insert_default().extend(notes);
+    Service {
+        metadata,
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".into()),
+            publish_not_ready_addresses: Some(true),
+            selector: Some(inputs.pod_selector()),
+            ports: Some(vec![service_port(inputs, Port::Http)]),
             ..ServiceSpec::default()
         }),
         status: None,
