@@ -1,7 +1,7 @@
 //! What is still to happen, in the order of its time.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse};
@@ -93,8 +93,10 @@ pub(crate) enum End {
 /// Events in the order of their time, and of their making where the time is the same.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    order: BinaryHeap<Reverse<(u64, u64)>>,
-    events: BTreeMap<u64, Event>,
+    /// Time, number, and place in `events`.
+    order: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    events: Vec<Option<Event>>,
+    free: Vec<usize>,
     made: u64,
 }
 
@@ -102,13 +104,18 @@ impl Queue {
     /// Adds an event.
     pub(crate) fn at(&mut self, time: u64, event: Event) {
         self.made += 1;
-        self.order.push(Reverse((time, self.made)));
-        self.events.insert(self.made, event);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            self.events.len() - 1
+        });
+        self.events[place] = Some(event);
+        self.order.push(Reverse((time, self.made, place)));
     }
 
     /// The next event and its time.
     pub(crate) fn next(&mut self) -> Option<(u64, Event)> {
-        let Reverse((time, number)) = self.order.pop()?;
-        Some((time, self.events.remove(&number)?))
+        let Reverse((time, _, place)) = self.order.pop()?;
+        self.free.push(place);
+        Some((time, self.events[place].take()?))
     }
 }

@@ -34,7 +34,7 @@ mod votes_once;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chronik_core::core::Core;
 use chronik_core::core::input::Ticket;
 use chronik_core::core::observe::ReplicaView;
@@ -214,18 +214,21 @@ impl Checks {
         self.muted.pass(self.images.check(node, core))?;
         self.muted.pass(voters_registered::check(node, core, &mut self.image_seen))?;
         let mut seen = self.seen.remove(&node).unwrap_or_default();
-        let mut now = BTreeMap::new();
+        let mut now = Vec::with_capacity(seen.len());
         for view in core.replica_views() {
             let before = seen.remove(&view.id).filter(|before| before.peer == view.peer);
             let unchanged = before.as_ref().is_some_and(|before| before.is_like(&view));
-            if let (true, Some(before)) = (unchanged, &before) {
-                now.insert(view.id, before.clone());
-                continue;
-            }
-            self.check(node, core, &view, before.as_ref(), coverage)?;
-            now.insert(view.id, Seen::of(&view));
+            let seen = match before {
+                Some(before) if unchanged => before,
+                before => {
+                    self.check(node, core, &view, before.as_ref(), coverage)?;
+                    Seen::of(&view)
+                }
+            };
+            now.push((view.id, seen));
         }
-        self.seen.insert(node, now);
+        // In order already, as replicas are: a map is made of it in one go.
+        self.seen.insert(node, now.into_iter().collect());
         Ok(())
     }
 
@@ -268,12 +271,10 @@ impl Checks {
     pub(crate) fn sent(
         &mut self,
         node: BrokerId,
-        frame: &[Bytes],
+        frame: Bytes,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
-        let mut joined = BytesMut::new();
-        frame.iter().for_each(|part| joined.extend_from_slice(part));
-        let sections = match envelope::decode(joined.freeze()) {
+        let sections = match envelope::decode(frame) {
             Ok(frame) => frame.sections,
             Err(error) => {
                 return Violation::new("frames decode", format!("of {node:?}: {error}"));

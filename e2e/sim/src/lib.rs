@@ -22,6 +22,8 @@ mod node;
 mod operator;
 mod options;
 mod prng;
+pub mod runs;
+pub mod shrink;
 mod trace;
 mod workload;
 mod world;

@@ -1,11 +1,17 @@
 //! `cargo sim`: runs seeds, replays one, and says what broke and how to see it again.
 
+mod commit;
+
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chronik_sim::mutants::{self, Mistake};
-use chronik_sim::{Coverage, Options, Report, STEPS_MAX, World};
+use chronik_sim::{Coverage, Options, Report, STEPS_MAX, World, runs, shrink};
 use clap::Parser;
+
+/// A sixth of a run is allocation.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Simulated clusters under a seeded hostile world.
 #[derive(Debug, Parser)]
@@ -17,9 +23,12 @@ struct Arguments {
     /// Run so many seeds, from `--from` on, after the kept ones.
     #[arg(long, default_value_t = 200)]
     runs: u64,
-    /// The first fresh seed.
-    #[arg(long, default_value_t = 1)]
-    from: u64,
+    /// The first fresh seed; without it, each commit has its own.
+    #[arg(long)]
+    from: Option<u64>,
+    /// Run so many seeds at a time; by default as many as there are cores.
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Stop after so many steps.
     #[arg(long, default_value_t = STEPS_MAX)]
     steps: u64,
@@ -29,9 +38,16 @@ struct Arguments {
     /// Print what the brokers log.
     #[arg(long)]
     log: bool,
-    /// Leave these kinds of faults out (kill, power-loss, blackout, pause, ...).
-    #[arg(long, value_delimiter = ',')]
+    /// Leave these parts of a run out: faults (kill, power-loss, pause, ...), clients (members,
+    /// consumers, ...), what goes wrong by itself (net-breaks, sync-stalls, ...).
+    #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(Options::PARTS))]
     without: Vec<String>,
+    /// Let things go wrong for so many seconds, whatever the seed says.
+    #[arg(long)]
+    hostile: Option<u64>,
+    /// Show the first failure as it is, without making it smaller.
+    #[arg(long)]
+    no_shrink: bool,
     /// Put each mistake in that there is, and show which invariant notices it.
     #[arg(long)]
     mutants: bool,
@@ -56,42 +72,92 @@ fn main() -> ExitCode {
     if arguments.mutants {
         return hunt(&arguments);
     }
-    if let Some(name) = &arguments.mutant {
-        let Some(mistake) = Mistake::named(name) else {
+    let mistake = match arguments.mutant.as_deref().map(|name| (name, Mistake::named(name))) {
+        Some((name, None)) => {
             print(&format!("there is no mistake {name}; --mutants shows all"));
             return ExitCode::FAILURE;
-        };
-        mistake.put_in();
-    }
-    let mut seeds = match arguments.seed {
-        Some(seed) => vec![seed],
-        None => chronik_sim::kept_seeds(),
+        }
+        Some((_, known)) => known,
+        None => None,
     };
-    if arguments.seed.is_none() {
-        seeds.extend(arguments.from..arguments.from + arguments.runs);
+    let seeds = match arguments.seed {
+        Some(seed) => vec![seed],
+        None => seeds(&arguments),
+    };
+    run_all(&arguments, &seeds, mistake)
+}
+
+/// The kept seeds and the fresh ones.
+fn seeds(arguments: &Arguments) -> Vec<u64> {
+    let from = arguments.from.unwrap_or_else(|| {
+        let (from, of) = commit::first_seed();
+        print(&format!("fresh seeds from {from} on, {of}"));
+        from
+    });
+    let mut seeds = chronik_sim::kept_seeds();
+    seeds.extend(from..from.saturating_add(arguments.runs));
+    seeds
+}
+
+fn options(arguments: &Arguments, seed: u64) -> Options {
+    let without: Vec<&str> = arguments.without.iter().map(String::as_str).collect();
+    let options = Options::swarm(seed).without(&without);
+    match arguments.hostile {
+        Some(seconds) => options.hostile_for(seconds),
+        None => options,
     }
+}
+
+fn run_all(arguments: &Arguments, seeds: &[u64], mistake: Option<Mistake>) -> ExitCode {
     let began = Instant::now();
     let (mut coverage, mut simulated, mut failed) = (Coverage::default(), 0, Vec::new());
-    for seed in &seeds {
-        let mut options = Options::swarm(*seed);
-        options
-            .faults
-            .retain(|(kind, _)| !arguments.without.iter().any(|name| name == kind.name()));
-        let report = World::new(options, arguments.events).run(arguments.steps);
+    // What is printed as it happens makes sense one run at a time only.
+    let jobs = if arguments.events || arguments.log { Some(1) } else { arguments.jobs };
+    let run = |n: usize| {
+        if let Some(mistake) = mistake {
+            mistake.put_in();
+        }
+        World::new(options(arguments, seeds[n]), arguments.events).run(arguments.steps)
+    };
+    let mut smallest = None;
+    runs::in_order(seeds.len(), jobs.unwrap_or_else(runs::jobs), run, |report| {
         coverage.merge(&report.coverage);
         simulated += report.simulated;
         if report.broken.is_some() {
             show(&report);
-            failed.push(*seed);
+            failed.push(report.seed);
+            smallest.get_or_insert(report);
         } else if arguments.seed.is_some() {
-            print(&format!(
-                "seed {seed}: whole after {} steps, trace {:016x}",
-                report.steps, report.hash
-            ));
+            let Report { seed, steps, hash, .. } = report;
+            print(&format!("seed {seed}: whole after {steps} steps, trace {hash:016x}"));
         }
-    }
+    });
     summary(seeds.len(), simulated, began.elapsed().as_secs_f64(), &coverage, &failed);
+    if let Some(report) = smallest.filter(|_| !arguments.no_shrink) {
+        if let Some(mistake) = mistake {
+            mistake.put_in();
+        }
+        shrunk(arguments, report);
+    }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How long a failure is made smaller.
+const SHRINKS_FOR: Duration = Duration::from_secs(60);
+
+/// The first failure again, with as little as it takes.
+fn shrunk(arguments: &Arguments, report: Report) {
+    let before = report.steps;
+    let small = shrink::shrink(&options(arguments, report.seed), report, SHRINKS_FOR);
+    print(&format!("\nThe first failure, made smaller in {} runs:", small.tried));
+    for line in &small.report.last {
+        print(line);
+    }
+    let (steps, given) = (small.report.steps, arguments.without.join(","));
+    let given = if given.is_empty() { String::new() } else { format!(" --without {given}") };
+    let mistake = arguments.mutant.as_ref().map(|name| format!(" --mutant {name}"));
+    print(&format!("{steps} steps instead of {before}; replay:"));
+    print(&format!("  {}{given}{} --events", small.replay(), mistake.unwrap_or_default()));
 }
 
 /// Mistakes are compiled in on demand only: runs this command again, with them.

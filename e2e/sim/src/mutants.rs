@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Options, STEPS_MAX, Violation, World};
+use crate::{Options, STEPS_MAX, Violation, World, runs};
 
 /// Seeds that caught a mistake once, tried before any other.
 const KEPT: &str = include_str!("../mutants.txt");
@@ -189,9 +189,8 @@ pub fn hunt(
         }
         rows
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
     let rows = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..runs::jobs()).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
     });
     let sound = sound.into_inner().unwrap_or_default();

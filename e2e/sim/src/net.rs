@@ -14,7 +14,8 @@ use crate::event::{End, Event, StreamId};
 use crate::node::{Death, notice_max};
 use crate::world::World;
 
-use hindrance::{Hindered, joined};
+use hindrance::Hindered;
+pub(crate) use hindrance::joined;
 pub(crate) use hindrance::{Hindrance, Said};
 
 /// All streams.
@@ -77,10 +78,9 @@ impl World {
         self.input(from, Input::PeerReachable { to, stream: Some(number) });
     }
 
-    pub(crate) fn send(&mut self, from: BrokerId, to: BrokerId, frame: &[Bytes]) {
+    pub(crate) fn send(&mut self, from: BrokerId, to: BrokerId, frame: Bytes) {
         let hostile = self.calm_since.is_none();
         let breaks = hostile && self.chance.net.chance(self.options.net_break);
-        let frame = joined(frame);
         if hostile && self.chance.net.chance(self.options.net_calls) {
             self.call_besides(from, to, &frame);
         }

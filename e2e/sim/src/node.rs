@@ -11,6 +11,7 @@ use chronik_core::log::disk::FileId;
 use chronik_core::log::mem_disk::MemDisk;
 
 use crate::event::{Event, Life};
+use crate::net::joined;
 use crate::world::World;
 
 /// Below this the brokers take no more records.
@@ -255,9 +256,10 @@ impl World {
             Output::Reply { token, response } => self.reply(id, token, response),
             Output::Close(token) => self.reply(id, token, None),
             Output::Send { to, frame } => {
-                let judged = self.checks.sent(id, &frame, &mut self.coverage);
+                let frame = joined(&frame);
+                let judged = self.checks.sent(id, frame.clone(), &mut self.coverage);
                 self.judge(judged);
-                self.send(id, to, &frame);
+                self.send(id, to, frame);
             }
             Output::Peers(peers) => {
                 let peers: Vec<BrokerId> = peers.into_iter().map(|(peer, _)| peer).collect();

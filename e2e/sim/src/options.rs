@@ -5,7 +5,7 @@ use crate::prng::{Prng, Salt};
 use crate::workload::Workload;
 
 /// The shape of one run. Times in microseconds, chances in a million.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// The seed of everything.
     pub seed: u64,
@@ -172,6 +172,76 @@ impl Options {
             net_calls: rng.range(0, 3).saturating_sub(2) * 20_000,
             workload: Workload::swarm(seed),
         }
+    }
+
+    /// The parts of a run that can be left out one by one: faults first, then what goes wrong by
+    /// itself, then clients.
+    pub const PARTS: &'static [&'static str] = &[
+        "blackout",
+        "lose-disk",
+        "rot",
+        "power-loss",
+        "kill-in-recovery",
+        "kill",
+        "pause",
+        "shutdown",
+        "partition",
+        "one-way",
+        "break",
+        "clock-step",
+        "disk-full",
+        "clog",
+        "mute",
+        "resizes",
+        "operator-deaths",
+        "net-breaks",
+        "net-calls",
+        "sync-stalls",
+        "sync-failures",
+        "small-logs",
+        "consumers",
+        "members",
+        "churners",
+        "tuners",
+        "cleaners",
+        "acks-one",
+        "relaxed",
+        "windows",
+    ];
+
+    /// This run without some of its parts; names that are no parts change nothing.
+    #[must_use]
+    pub fn without(mut self, parts: &[&str]) -> Options {
+        let is_in = |name: &str| !parts.contains(&name);
+        self.faults.retain(|(kind, _)| is_in(kind.name()));
+        for part in parts {
+            match *part {
+                "resizes" => self.resizes.clear(),
+                "operator-deaths" => self.operator_dies = 0,
+                "net-breaks" => self.net_break = 0,
+                "net-calls" => self.net_calls = 0,
+                "sync-stalls" => self.sync_stall = 0,
+                "sync-failures" => self.sync_fail = 0,
+                "small-logs" => self.small_logs = false,
+                "consumers" => self.consumers = 0,
+                "members" => self.workload.members = 0,
+                "churners" => self.workload.churners = 0,
+                "tuners" => self.workload.tunes = false,
+                "cleaners" => self.workload.deletes_records = false,
+                "acks-one" => self.workload.acks_one = false,
+                "relaxed" => self.workload.relaxed = false,
+                "windows" => self.workload.windows = false,
+                _ => {}
+            }
+        }
+        self
+    }
+
+    /// This run with so many seconds in which things go wrong.
+    #[must_use]
+    pub fn hostile_for(mut self, seconds: u64) -> Options {
+        self.hostile_for = seconds * SECOND;
+        self
     }
 }
 

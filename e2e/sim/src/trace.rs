@@ -6,6 +6,18 @@ use std::collections::VecDeque;
 /// Events that a failure shows.
 const SHOWN: usize = 50;
 
+/// A hash and some more bytes, eight at a time: runs are made of gigabytes of frames. Good enough to
+/// tell things apart, and the same on every machine.
+pub(crate) fn absorb(hash: u64, bytes: &[u8]) -> u64 {
+    let step =
+        |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let hash = words.iter().fold(hash, |hash, word| step(hash, u64::from_le_bytes(*word)));
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    step(hash, u64::from_le_bytes(last) ^ bytes.len() as u64)
+}
+
 /// A record of a run.
 #[derive(Debug)]
 pub(crate) struct Trace {
@@ -42,9 +54,7 @@ impl Trace {
 
     /// Bytes that must be the same in every run of the seed.
     pub(crate) fn absorb(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        self.hash = absorb(self.hash, bytes);
     }
 
     /// All that happened, in one number.

@@ -1,9 +1,6 @@
 //! The seeds that failed once and some fresh ones end whole, go through all that matters, and come
 //! to the same end when they are run again. `cargo sim` runs as many more as one likes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use chronik_sim::{Coverage, Report};
 
 /// Fresh seeds, from one on.
@@ -11,27 +8,11 @@ const FRESH: u64 = 48;
 /// Seeds of these that are run twice.
 const TWICE: usize = 4;
 
-/// The runs of many seeds, on a few threads; each run is alone on its own.
 fn runs(seeds: &[u64]) -> Vec<Report> {
-    let next = AtomicUsize::new(0);
-    let mut reports: Vec<(usize, Report)> = thread::scope(|scope| {
-        let work = || {
-            let mut done = Vec::new();
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                let Some(seed) = seeds.get(n) else { return done };
-                done.push((n, chronik_sim::run(*seed)));
-            }
-        };
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .flat_map(|worker| worker.join().expect("a run reports what broke"))
-            .collect()
-    });
-    reports.sort_by_key(|(n, _)| *n);
-    reports.into_iter().map(|(_, report)| report).collect()
+    let mut reports = Vec::new();
+    let run = |n: usize| chronik_sim::run(seeds[n]);
+    chronik_sim::runs::in_order(seeds.len(), chronik_sim::runs::jobs(), run, |r| reports.push(r));
+    reports
 }
 
 #[test]

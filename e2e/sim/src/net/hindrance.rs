@@ -157,7 +157,7 @@ impl World {
 }
 
 /// A frame's parts as one.
-pub(super) fn joined(parts: &[Bytes]) -> Bytes {
+pub(crate) fn joined(parts: &[Bytes]) -> Bytes {
     let mut joined = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
     parts.iter().for_each(|part| joined.extend_from_slice(part));
     joined.freeze()
