@@ -55,6 +55,9 @@ pub struct Process {
     pub revision: Revision,
     /// It is known that nothing of it runs, though the platform tries: it serves nobody.
     pub idle: bool,
+    /// It is idle, and will stay so as what it is: its image cannot be had, it ends again and again,
+    /// no node takes it. One that is merely being started is not.
+    pub stuck: bool,
     /// Its volume will not come back: whoever knows says so, or the node that has it is gone for good.
     pub lost: bool,
     /// For how many seconds it has been ready, where the platform can tell; none while it is not.

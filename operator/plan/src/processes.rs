@@ -58,8 +58,10 @@ pub(crate) fn plan(desired: &Desired, view: &View<'_>, size: &Size, plan: &mut P
     }
     let early = |id| mutant::is(Mutant::StopMember) && size.leaving.contains(id);
     let forgotten = view.observed.processes.iter().filter(|(id, _)| !size.keeps(**id) || early(id));
-    for (id, Process { running, volume, revision: _, idle: _, lost: _, ready_for_s: _ }) in
-        forgotten
+    for (
+        id,
+        Process { running, volume, revision: _, idle: _, stuck: _, lost: _, ready_for_s: _ },
+    ) in forgotten
     {
         if *running {
             plan.steps.push(Step::Stop(*id));

@@ -10,9 +10,11 @@ use crate::size::Size;
 use crate::step::Step;
 use crate::view::View;
 
-/// A broker of which nothing runs can be replaced whatever else is wrong: it may be what is wrong.
+/// A broker that cannot come up as what it is can be replaced whatever else is wrong: it may be what
+/// is wrong. One that is being started is left alone: it comes back as what it was, and what is asked
+/// for now may be worse.
 pub(crate) fn replace_idle(observed: &Observed, plan: &mut Plan) {
-    let mut idle = observed.processes.iter().filter(|(_, p)| is_outdated(p) && p.idle);
+    let mut idle = observed.processes.iter().filter(|(_, p)| may_be_replaced(p));
     if let Some((id, _)) = idle.next() {
         plan.steps.push(Step::Update(*id));
     }
@@ -56,6 +58,12 @@ pub(crate) fn operation(rolling: Rolling, view: &View<'_>) -> Option<Operation> 
 /// Whether anybody could be taken down now.
 pub(crate) fn any_could_stop(view: &View<'_>) -> bool {
     view.meta.brokers.keys().all(|id| obstacle(view, *id).is_none())
+}
+
+/// Nobody loses anything by it, and it is outdated.
+pub(crate) fn may_be_replaced(process: &Process) -> bool {
+    let is_its_turn = process.revision == Revision::Begun;
+    is_outdated(process) && process.idle && (process.stuck || is_its_turn)
 }
 
 fn is_outdated(process: &Process) -> bool {

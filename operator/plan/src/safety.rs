@@ -8,6 +8,7 @@ use crate::desired::Desired;
 use crate::mutant::{self, Mutant};
 use crate::observed::{BrokerId, Conf, Group, META_TOPIC, NodeState, Observed, PeerId, broker_of};
 use crate::outcome::{Plan, Wait};
+use crate::roll;
 use crate::step::{Change, Step};
 use crate::view::{Sight, look};
 
@@ -93,7 +94,7 @@ fn no_live_volume_deleted(step: &Step, scene: &Scene<'_>) -> Result<(), String> 
 /// A broker that serves is restarted only while every other broker of the cluster does.
 fn one_restart_at_a_time(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
     let Step::Update(id) = step else { return Ok(()) };
-    if scene.observed.processes.get(id).is_some_and(|p| p.idle) {
+    if scene.observed.processes.get(id).is_some_and(roll::may_be_replaced) {
         return Ok(());
     }
     let Sight::Leader(view) = look(scene.observed) else {

@@ -228,7 +228,8 @@ impl World {
             let (running, volume) = (serves || idle, self.disks.contains_key(&id));
             let revision = self.revisions.of(id);
             let ready_for_s = self.revisions.ready_for_s(id, serves);
-            let process = Process { running, volume, revision, idle, lost, ready_for_s };
+            let stuck = idle && (lost || self.revisions.is_bad(id));
+            let process = Process { running, volume, revision, idle, stuck, lost, ready_for_s };
             seen.processes.insert(id, process);
             if serves && (silence == 0 || !self.dice.one_in(silence)) {
                 seen.nodes.insert(id, self.describe(id));

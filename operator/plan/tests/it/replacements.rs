@@ -67,7 +67,7 @@ fn a_roll_does_not_go_on_while_a_volume_is_lost() {
     let mut seen = outdated(3);
     seen.nodes.remove(&3);
     let process = seen.processes.get_mut(&3).unwrap();
-    (process.idle, process.lost) = (true, true);
+    (process.idle, process.stuck, process.lost) = (true, true, true);
     // It gets what is asked for now before it comes back, with whatever volume.
     assert_eq!(steps(3, &seen), [Step::Update(3)]);
 }

@@ -80,6 +80,26 @@ fn the_next_one_waits_until_all_others_have_been_ready_for_as_long_as_the_user_w
 }
 
 #[test]
+fn a_broker_that_is_being_started_is_not_given_what_others_do_not_come_up_with() {
+    let mut world = formed(3, 3);
+    let wanted = desired(3, VolumePolicy::Retain);
+    world.revisions.bad.insert(1);
+    world.revisions.wanted = 1;
+    for _ in 0..20 {
+        pass(&mut world, &wanted, usize::MAX, false);
+    }
+    // The pod of another one goes, and is looked at before it runs again.
+    let well: Vec<u32> = world.running.iter().copied().collect();
+    world.running.remove(&well[0]);
+    world.revisions.started(well[0]);
+    world.revisions.idle.insert(well[0]);
+    for _ in 0..20 {
+        pass(&mut world, &wanted, usize::MAX, false);
+    }
+    assert_eq!(world.running.iter().copied().collect::<Vec<u32>>(), well);
+}
+
+#[test]
 fn a_paused_roll_restarts_nobody_who_serves_and_goes_on_later() {
     let mut world = formed(5, 3);
     let mut wanted = desired(3, VolumePolicy::Retain);

@@ -16,6 +16,9 @@ use super::statefulset::Standing;
 /// The label with which the set's controller marks a pod's template.
 const REVISION_LABEL: &str = "controller-revision-hash";
 
+/// A container that was killed is restarted at once; one that has ended so often ends by itself.
+const ENDS_MIN: i32 = 3;
+
 /// What exists of one broker.
 #[derive(Debug, Clone, Default)]
 pub struct Workload {
@@ -75,6 +78,7 @@ impl Workload {
                 Some(Standing::Wanted | Standing::OlderRendering) | None => Revision::Current,
             },
             idle: self.is_idle(),
+            stuck: self.is_idle() && self.is_stuck(),
             lost: self.gone || self.claim.as_ref().is_some_and(is_said_lost),
             ready_for_s: self.ready_for_s(now),
         }
@@ -123,6 +127,24 @@ impl Workload {
             (None, Some("Pending" | "Failed")) => true,
             (None, _) => false,
         }
+    }
+
+    /// It will not come up as what it is: it waits for more than its start, has ended a few times, or
+    /// no node takes it.
+    fn is_stuck(&self) -> bool {
+        let waiting = self.container().and_then(|c| Some((c, c.state.as_ref()?.waiting.as_ref()?)));
+        let reason = waiting.and_then(|(c, waiting)| Some((c, waiting.reason.as_deref()?)));
+        match reason {
+            None | Some((_, "ContainerCreating" | "PodInitializing")) => self.is_unschedulable(),
+            Some((container, "CrashLoopBackOff")) => container.restart_count >= ENDS_MIN,
+            Some(_) => true,
+        }
+    }
+
+    fn is_unschedulable(&self) -> bool {
+        let status = self.pod.as_ref().and_then(|pod| pod.status.as_ref());
+        let mut conditions = status.and_then(|s| s.conditions.as_ref()).into_iter().flatten();
+        conditions.any(|c| c.type_ == "PodScheduled" && c.status == "False")
     }
 
     /// Its pod waits to be placed on a node.
@@ -239,6 +261,33 @@ mod tests {
         assert!(!idle(Some(ending)));
         let pending = json!({"metadata": {"name": "x"}, "status": {"phase": "Pending"}});
         assert!(idle(Some(pending)));
+    }
+
+    #[test]
+    fn what_is_being_started_is_not_stuck() {
+        let waits = |reason: &str, restarts: u32| {
+            let mut pod = pod("new", &json!({"waiting": {"reason": reason}}));
+            pod["status"]["containerStatuses"][0]["restartCount"] = json!(restarts);
+            process(Some(set(1, 1)), Some(pod)).stuck
+        };
+        assert!(!waits("ContainerCreating", 0));
+        assert!(waits("ImagePullBackOff", 0));
+        assert!(waits("CreateContainerConfigError", 0));
+        assert!(!waits("CrashLoopBackOff", 1), "it was killed");
+        assert!(waits("CrashLoopBackOff", 3));
+        assert!(
+            !process(Some(set(1, 1)), Some(pod("new", &json!({"terminated": {"exitCode": 137}}))))
+                .stuck
+        );
+        let pending = |scheduled: &str| {
+            let pod = json!({"metadata": {"name": "x"}, "status": {"phase": "Pending", "conditions": [
+                {"type": "PodScheduled", "status": scheduled}
+            ]}});
+            process(Some(set(1, 1)), Some(pod)).stuck
+        };
+        assert!(pending("False"));
+        assert!(!pending("True"));
+        assert!(!process(Some(set(1, 1)), None).stuck, "its pod is being made");
     }
 
     #[test]
