@@ -9,10 +9,6 @@ use chronik_sim::mutants::{self, Mistake};
 use chronik_sim::{Coverage, Options, Report, STEPS_MAX, World, runs, shrink};
 use clap::Parser;
 
-/// A sixth of a run is allocation.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Simulated clusters under a seeded hostile world.
 #[derive(Debug, Parser)]
 #[command(name = "chronik-sim")]

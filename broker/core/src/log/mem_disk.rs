@@ -1,7 +1,7 @@
 //! A disk in memory that forgets like a real one: what was not synced survives a killed process,
 //! and not, or in part, a loss of power. For tests and the simulator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +35,8 @@ struct Inner {
     ops: Vec<Op>,
     inodes: BTreeMap<u64, Inode>,
     handles: BTreeMap<FileId, u64>,
+    /// How many inodes there may be before those that nothing leads to are looked for.
+    forget_above: usize,
     next: u64,
     capacity: Option<u64>,
     fail_syncs: u32,
@@ -79,9 +81,7 @@ impl MemDisk {
         for file in files {
             // A handle that was closed meanwhile is still synced by whoever held it.
             if let Some(inode) = inner.handles.get(file).copied() {
-                let inode = inner.inodes.entry(inode).or_default();
-                inode.durable.clone_from(&inode.data);
-                inode.writes.clear();
+                inner.inodes.entry(inode).or_default().sync();
             }
         }
         for dir in dirs {
@@ -90,6 +90,9 @@ impl MemDisk {
             inner.ops = rest;
             let done: Vec<Op> = done;
             done.iter().for_each(|op| op.apply(&mut inner.durable));
+        }
+        if inner.inodes.len() > inner.forget_above {
+            inner.forget_unnamed();
         }
         Ok(())
     }
@@ -205,6 +208,19 @@ impl Inode {
         self.writes.push((pos, end));
     }
 
+    /// What was written is on the medium; elsewhere the two are the same already.
+    fn sync(&mut self) {
+        self.durable.resize(self.data.len(), 0);
+        for (from, to) in std::mem::take(&mut self.writes) {
+            let to = to.min(self.data.len());
+            if let (Some(old), Some(new)) =
+                (self.durable.get_mut(from..to), self.data.get(from..to))
+            {
+                old.copy_from_slice(new);
+            }
+        }
+    }
+
     fn tear(&mut self, survives: &mut impl FnMut() -> bool) {
         for (from, to) in std::mem::take(&mut self.writes) {
             let mut at = from;
@@ -231,6 +247,19 @@ impl Inner {
     fn change(&mut self, op: Op) {
         op.apply(&mut self.names);
         self.ops.push(op);
+    }
+
+    /// Drops what no name, on the medium or off it, and no handle leads to any more.
+    fn forget_unnamed(&mut self) {
+        let Inner { names, durable, ops, inodes, handles, forget_above, .. } = self;
+        let made = ops.iter().filter_map(|op| match op {
+            Op::Set(_, inode) => *inode,
+            Op::Unset(_) | Op::Rename(..) => None,
+        });
+        let named = names.values().chain(durable.values()).flatten().copied();
+        let live: BTreeSet<u64> = named.chain(handles.values().copied()).chain(made).collect();
+        inodes.retain(|inode, _| live.contains(inode));
+        *forget_above = 2 * inodes.len() + 64;
     }
 
     fn inode(&mut self, file: FileId) -> Result<&mut Inode, DiskError> {
