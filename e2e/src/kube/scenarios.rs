@@ -2,6 +2,7 @@
 //! the cluster of `examples/three-brokers.yaml` at rest.
 
 mod baseline;
+mod certificates;
 mod faults;
 mod install;
 mod lifecycle;
@@ -46,6 +47,8 @@ pub const ALL: &[Scenario] = &[
     faults::DELETE_SETS,
     faults::POWER_OFF,
     faults::CUT,
+    certificates::ROTATED,
+    certificates::LOST,
     operator::REPLACED,
     operator::EXITS,
     operator::WIPED_STATUS,
