@@ -119,8 +119,9 @@ pub struct KafkaListener {
 pub struct ListenerTls {
     /// A Secret of type kubernetes.io/tls in the cluster's namespace: tls.crt, with the names that
     /// clients connect to, and tls.key. cert-manager, or you, keep it.
-    #[x_kube(validation = Rule::new("self.size() <= 253 && self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
-        .message("the name of a Secret has lower case letters, digits, '-' and '.'"))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+        .message("a Secret's name has lower case letters, digits, '-' and '.'"))]
     pub secret_name: String,
 }
 

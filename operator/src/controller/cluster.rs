@@ -162,7 +162,9 @@ impl Passes {
         let mut after = pass.status.clone();
         after.bootstrap = reconciler.platform.bootstrap();
         after.selector = reconciler.platform.selector();
-        after.certificates = certificates::status(reconciler.platform.certificates());
+        // While nothing is changed, what was said last stays.
+        after.certificates = certificates::status(reconciler.platform.certificates())
+            .or_else(|| before.certificates.clone());
         after.template_update_pending = reconciler.platform.has_older_rendering();
         after.cluster_id =
             after.cluster_id.or_else(|| before.cluster_id.clone().filter(|_| formed));
