@@ -44,8 +44,15 @@ pub async fn observe<P: Platform>(
         }
     }
     while let Some(answer) = calls.join_next().await {
-        // A refused connection or a passed deadline is no error: the broker is not there yet.
-        let Ok((id, Ok(answer))) = answer else { continue };
+        let Ok((id, answer)) = answer else { continue };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(status) => {
+                // A refused connection or a passed deadline is no error: the broker is not there yet.
+                sight.errors.extend(grpc::mistrust(id, &status));
+                continue;
+            }
+        };
         if answer.broker != id {
             let other = answer.broker;
             sight.errors.push(format!("broker {other} answers where broker {id} should be"));

@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::convert::{self, ConvertError};
 use super::proto::admin_client::AdminClient;
 use super::proto::{self, DescribeRequest, DescribeResponse};
+use crate::reconcile::describe as describe_error;
 
 /// How long one call may take.
 pub const RPC_DEADLINE: Duration = Duration::from_secs(5);
@@ -105,6 +106,15 @@ pub async fn describe(mut client: AdminClient<Channel>) -> Result<DescribeRespon
         Ok(answer) => Ok(answer?.into_inner()),
         Err(_) => Err(tonic::Status::deadline_exceeded("no answer within 5 s")),
     }
+}
+
+/// What to tell of a call that failed because one side does not take the other for who it is; none if
+/// it failed in another way.
+#[must_use]
+pub fn mistrust(broker: BrokerId, status: &tonic::Status) -> Option<String> {
+    let text = describe_error(status);
+    let is_mistrust = text.contains("TLS with ") || text.contains("fatal alert");
+    is_mistrust.then(|| format!("broker {broker}: {text}"))
 }
 
 /// Carries out a step that is a call to a broker.

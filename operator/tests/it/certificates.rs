@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use chronik_operator::admin::grpc::Credentials;
+use chronik_operator::admin::grpc::{self, Admin, AdminError, Credentials};
 use chronik_operator::fence::Fence;
 use chronik_operator::platform::kube::certificates::rotation::Phase;
 use chronik_operator::platform::kube::certificates::{Around, Certificates};
@@ -295,6 +295,27 @@ async fn of_two_operators_one_makes_the_authority() {
     world.pass().await.unwrap();
     let refused = other.tend(&world.objects, &around(Some("b"))).await.unwrap_err();
     assert!(matches!(refused, KubeError::Changed { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn who_is_not_who_it_should_be_is_told_by_name() {
+    let mut world = World::new();
+    let mut admin = Admin::default();
+    admin.identify(world.certificates.credentials());
+    assert!(matches!(admin.client(1, "127.0.0.1:1"), Err(AdminError::NoCertificate(1))));
+    world.pass().await.unwrap();
+    world.start_brokers().await;
+    admin.identify(world.certificates.credentials());
+    // Broker 2 is where broker 1 was.
+    let client = admin.client(1, &world.addresses[&2]).unwrap();
+    let status = grpc::describe(client).await.unwrap_err();
+    let told = grpc::mistrust(1, &status).unwrap();
+    let expected = "the certificate is that of chronik://prod/demo/broker/2, and not of \
+                    chronik://prod/demo/broker/1";
+    assert!(told.contains(expected), "{told}");
+    // Nobody at all is nothing to tell.
+    let client = admin.client(1, "127.0.0.1:1").unwrap();
+    assert_eq!(grpc::mistrust(1, &grpc::describe(client).await.unwrap_err()), None);
 }
 
 #[tokio::test]
