@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chronik_plan::{BrokerId, Step};
-use chronik_tls::dial::Connector;
+use chronik_tls::dial::{Connector, HANDSHAKE_MAX};
 use chronik_tls::identity::Role;
 use chronik_tls::material::Material;
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use crate::reconcile::describe as describe_error;
 
 /// How long one call may take.
 pub const RPC_DEADLINE: Duration = Duration::from_secs(5);
+/// How long connecting may take; a TLS handshake, for which the broker has to find time, comes on top.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Why a call did not succeed.
@@ -83,7 +84,10 @@ impl Admin {
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|source| AdminError::Address { broker, address: address.into(), source })?
-            .connect_timeout(CONNECT_DEADLINE)
+            .connect_timeout(match &self.credentials {
+                Credentials::Plain | Credentials::Missing => CONNECT_DEADLINE,
+                Credentials::Certificate(_) => CONNECT_DEADLINE + HANDSHAKE_MAX,
+            })
             .timeout(RPC_DEADLINE);
         let channel =
             match &self.credentials {
