@@ -59,15 +59,24 @@ pub fn news(before: &ClusterStatus, after: &ClusterStatus) -> Option<News> {
         return None;
     }
     let lost = new.phase == "Spreading" && new.authority.is_empty();
-    let note = match new.phase.as_str() {
-        "Spreading" if lost => {
-            "the key of the authority is lost: brokers learn to trust the next one"
+    // One reason each: what is published under the same one is only counted.
+    let (reason, note) = match new.phase.as_str() {
+        "Spreading" if lost => (
+            "AuthorityLost",
+            "the key of the authority is lost: brokers learn to trust the next one",
+        ),
+        "Spreading" => {
+            ("AuthoritySpreading", "the authority is replaced: brokers learn to trust the next one")
         }
-        "Spreading" => "the authority is replaced: brokers learn to trust the next one",
-        "Reissuing" => "every broker trusts the next authority: certificates are made anew",
-        _ => "every certificate is of the new authority: the one of before is dropped",
+        "Reissuing" => (
+            "AuthorityReissuing",
+            "every broker trusts the next authority: certificates are made anew",
+        ),
+        _ => (
+            "AuthorityRotated",
+            "every certificate is of the new authority: the one of before is dropped",
+        ),
     };
-    let reason = if lost { "AuthorityLost" } else { "AuthorityRotation" };
     Some(News { warning: lost, reason, note: note.into() })
 }
 
@@ -107,12 +116,13 @@ mod tests {
         assert_eq!(reason(&ClusterStatus::default(), &settled), None);
         assert_eq!(reason(&settled, &settled), None);
         let spreading = of(Phase::Spreading(vec![1]), "a");
-        assert_eq!(reason(&settled, &spreading), Some("AuthorityRotation"));
+        assert_eq!(reason(&settled, &spreading), Some("AuthoritySpreading"));
         assert_eq!(reason(&spreading, &of(Phase::Spreading(vec![]), "a")), None);
         assert_eq!(
             reason(&spreading, &of(Phase::Reissuing(vec![1]), "b")),
-            Some("AuthorityRotation")
+            Some("AuthorityReissuing")
         );
+        assert_eq!(reason(&of(Phase::Reissuing(vec![1]), "b"), &settled), Some("AuthorityRotated"));
         assert_eq!(reason(&settled, &of(Phase::Spreading(vec![1]), "")), Some("AuthorityLost"));
         assert_eq!(reason(&settled, &of(Phase::Settled, "b")), Some("AuthorityReplaced"));
     }
