@@ -21,8 +21,12 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where Kafka clients are served.
     pub kafka: Endpoint,
+    /// Where the certificate for Kafka clients is, if they are served within TLS.
+    pub kafka_tls_dir: Option<PathBuf>,
     /// Where peers and the operator are served.
     pub peer: Endpoint,
+    /// Where the certificate for peers and the operator is, if they are to ask each other for one.
+    pub tls_dir: Option<PathBuf>,
     /// Where metrics and probes are served, if anywhere.
     pub http: Option<SocketAddr>,
     /// The rack.

@@ -33,6 +33,27 @@ impl EncodeLabelSet for Label {
     }
 }
 
+/// Where somebody may come in with TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The port for peers and the operator.
+    Peer,
+    /// The port for Kafka clients.
+    Kafka,
+}
+
+impl Door {
+    fn label(self) -> Label {
+        Label(
+            "port",
+            LabelValue::Name(match self {
+                Door::Peer => "peer",
+                Door::Kafka => "kafka",
+            }),
+        )
+    }
+}
+
 /// What the shell counts. Each field is also a metric; its help text is in [`Metrics::registry`].
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the help texts in `registry` are the documentation")]
@@ -55,6 +76,8 @@ pub struct Metrics {
     pub batch_inputs: Histogram,
     pub batch_seconds: Histogram,
     peers: Family<Label, Gauge>,
+    handshakes_refused: Family<Label, Counter>,
+    certificate_expires: Family<Label, Gauge>,
     requests: Family<Label, Counter>,
     request_seconds: Family<Label, Histogram>,
     sync_wal: Histogram,
@@ -82,6 +105,8 @@ impl Default for Metrics {
             batch_inputs: Histogram::new(exponential_buckets(1.0, 4.0, 7)),
             batch_seconds: seconds(),
             peers: Family::default(),
+            handshakes_refused: Family::default(),
+            certificate_expires: Family::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
             sync_wal: seconds(),
@@ -114,6 +139,16 @@ impl Metrics {
             SyncClass::Wal => self.sync_wal.observe(took.as_secs_f64()),
             SyncClass::Background => self.sync_background.observe(took.as_secs_f64()),
         }
+    }
+
+    /// Somebody was not let in.
+    pub fn count_handshake_refused(&self, door: Door) {
+        self.handshakes_refused.get_or_create(&door.label()).inc();
+    }
+
+    /// Until when our certificate is valid, in seconds since 1970.
+    pub fn set_certificate_expires(&self, door: Door, at: i64) {
+        self.certificate_expires.get_or_create(&door.label()).set(at);
     }
 
     /// Our stream to a peer is open, or not.
@@ -204,9 +239,29 @@ impl Metrics {
             "Syncs of segments and checkpoints",
             &self.sync_background,
         );
+        self.add_tls(r);
         add(r, "batch_inputs", "Inputs that the core took in one batch", &self.batch_inputs);
         add(r, "batch_seconds", "Time that the core took for one batch", &self.batch_seconds);
         registry
+    }
+
+    fn add_tls(&self, r: &mut Registry) {
+        for door in [Door::Peer, Door::Kafka] {
+            // A counter that is there only once it has counted has no first increase.
+            drop(self.handshakes_refused.get_or_create(&door.label()));
+        }
+        add(
+            r,
+            "handshakes_refused",
+            "Connections that ended in their TLS handshake, by port",
+            &self.handshakes_refused,
+        );
+        add(
+            r,
+            "certificate_expires_seconds",
+            "Until when this broker's certificate is valid, in seconds since 1970, by port",
+            &self.certificate_expires,
+        );
     }
 }
 

@@ -4,3 +4,5 @@ pub mod connection;
 pub mod held;
 pub mod listener;
 pub mod outbox;
+pub mod tls;
+mod wire;

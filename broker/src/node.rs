@@ -20,6 +20,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::metrics::Metrics;
 use crate::net::listener::Clients;
+use crate::peer::accept::Credentials;
 use crate::peer::client::Links;
 use crate::storage::os_disk::OsDisk;
 use crate::storage::syncer::{Done, Syncer};
@@ -63,6 +64,8 @@ pub struct Surroundings {
     pub clients: Rc<Clients>,
     /// Its counters.
     pub metrics: Arc<Metrics>,
+    /// Who it is to its peers, if they ask.
+    pub credentials: Credentials,
 }
 
 /// A core and all that it works on.
@@ -90,7 +93,7 @@ pub struct Node<E> {
 impl<E: Engine> Node<E> {
     /// Puts a core into its surroundings and starts the threads that sync.
     pub fn new(engine: E, around: Surroundings) -> std::io::Result<Node<E>> {
-        let Surroundings { disk, clock, handle, events, clients, metrics } = around;
+        let Surroundings { disk, clock, handle, events, clients, metrics, credentials } = around;
         let (hello, hello_seen) = watch::channel(engine.hello());
         let start = |class| {
             let (done, failed) = (handle.clone(), handle.clone());
@@ -101,7 +104,7 @@ impl<E: Engine> Node<E> {
             )
         };
         Ok(Node {
-            links: Links::new(handle.clone(), Arc::clone(&metrics), hello_seen),
+            links: Links::new(handle.clone(), Arc::clone(&metrics), hello_seen, credentials),
             wal_syncer: start(SyncClass::Wal)?,
             background_syncer: start(SyncClass::Background)?,
             engine,

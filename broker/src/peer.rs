@@ -1,9 +1,11 @@
 //! Streams between brokers: one of our own to each peer, with our frames in order, and one of
 //! each peer to us. What a frame holds is the core's.
 
+pub mod accept;
 pub mod admission;
 pub mod client;
 pub mod codec;
+pub mod credentials;
 pub mod hello;
 pub mod server;
 

@@ -8,21 +8,22 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chronik_core::ids::{Now, Uuid};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{JoinHandle, LocalSet};
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
-use crate::admin::service::AdminService;
+use crate::admin::service::{AdminService, only_operator};
 use crate::config::Config;
 use crate::descriptors::{self, Shares};
 use crate::metrics::Metrics;
 use crate::net::listener::{Clients, Limits};
+use crate::net::tls;
 use crate::node::engine::Engine;
 use crate::node::handle::{Event, Handle};
 use crate::node::{Clock, Ending, Node, Surroundings};
 use crate::peer::WINDOW_BYTES;
+use crate::peer::accept::Connections;
+use crate::peer::credentials;
 use crate::peer::server::PeerService;
 use crate::proto::admin::admin_server::AdminServer;
 use crate::storage::layout::DataDir;
@@ -106,9 +107,17 @@ async fn serve<E: Engine>(
     let engine = open(config, identity, disk.clone(), clock.now())?;
 
     let metrics = Arc::new(Metrics::default());
+    let credentials = match &config.tls_dir {
+        Some(dir) => Some(credentials::keep(dir, config.broker, &metrics)?),
+        None => None,
+    };
+    let client_tls = match &config.kafka_tls_dir {
+        Some(dir) => tls::keep(dir, &metrics)?,
+        None => None,
+    };
     let (handle, events) = Handle::new();
     let limits = within(shares, &config.clients);
-    let clients = Clients::new(handle.clone(), Arc::clone(&metrics), limits);
+    let clients = Clients::new(handle.clone(), Arc::clone(&metrics), limits, client_tls);
     let around = Surroundings {
         disk,
         clock,
@@ -116,10 +125,11 @@ async fn serve<E: Engine>(
         events,
         clients: Rc::clone(&clients),
         metrics: Arc::clone(&metrics),
+        credentials: credentials.clone(),
     };
     let mut node = Node::new(engine, around).context("starting the threads that sync")?;
     let accepting = tokio::task::spawn_local(clients.accept(kafka));
-    serve_peers(peer, handle.clone(), Arc::clone(&metrics));
+    serve_peers(Connections::new(peer, credentials, Arc::clone(&metrics)), handle.clone());
     if let Some(http) = http {
         tokio::spawn(metrics_http::serve(http, handle.clone(), metrics));
     }
@@ -174,8 +184,8 @@ async fn listen(
 }
 
 /// Serves peers and the operator on one port.
-fn serve_peers(listener: TcpListener, node: Handle, metrics: Arc<Metrics>) -> JoinHandle<()> {
-    let server = peer_server(listener, node.clone(), metrics);
+fn serve_peers(connections: Connections, node: Handle) -> JoinHandle<()> {
+    let server = peer_server(connections, node.clone());
     tokio::spawn(async move {
         if let Err(error) = server.await {
             node.send(Event::Die(format!("serving peers failed: {error}")));
@@ -185,12 +195,10 @@ fn serve_peers(listener: TcpListener, node: Handle, metrics: Arc<Metrics>) -> Jo
 
 /// The gRPC server of peers and operator.
 pub async fn peer_server(
-    listener: TcpListener,
+    connections: Connections,
     node: Handle,
-    metrics: Arc<Metrics>,
 ) -> Result<(), tonic::transport::Error> {
-    // A listener given to tonic as a stream keeps its own socket options.
-    let incoming = TcpListenerStream::new(listener).map(|socket| socket.inspect(set_nodelay));
+    let metrics = connections.metrics();
     Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
@@ -198,15 +206,9 @@ pub async fn peer_server(
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .add_service(PeerService::new(node.clone(), metrics))
-        .add_service(AdminServer::new(AdminService::new(node)))
-        .serve_with_incoming(incoming)
+        .add_service(AdminServer::with_interceptor(AdminService::new(node), only_operator))
+        .serve_with_incoming(connections)
         .await
-}
-
-fn set_nodelay(socket: &TcpStream) {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "a peer's connection ended before it began");
-    }
 }
 
 fn watch_signals(node: Handle) {

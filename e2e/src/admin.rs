@@ -1,10 +1,15 @@
 //! The admin and peer services as a caller sees them, blocking: tests play the operator.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use chronik_raft_bridge::decode_conf_state;
+use chronik_tls::dial::Connector;
+use chronik_tls::identity::Role;
+use chronik_tls::material::Material;
+use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 
 /// Generated from broker/proto/admin.proto.
@@ -46,15 +51,34 @@ fn block_on<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(call)
 }
 
+fn endpoint(address: &str) -> Result<Endpoint> {
+    Ok(Endpoint::new(format!("http://{address}"))?.connect_timeout(CALL).timeout(CALL))
+}
+
 async fn channel(address: &str) -> Result<Channel> {
-    let endpoint = Endpoint::new(format!("http://{address}"))?.connect_timeout(CALL).timeout(CALL);
-    endpoint.connect().await.with_context(|| format!("cannot reach {address}"))
+    endpoint(address)?.connect().await.with_context(|| format!("cannot reach {address}"))
 }
 
 /// What the broker whose peer port is `address` says of itself and sees.
 pub fn describe(address: &str) -> Result<DescribeResponse> {
     block_on(async {
         let mut client = AdminClient::new(channel(address).await?);
+        Ok(client.describe(DescribeRequest { detail: true }).await?.into_inner())
+    })
+}
+
+/// As [`describe`], of a broker that asks for a certificate: with the operator's.
+pub fn describe_as(
+    address: &str,
+    broker: u32,
+    operator: Arc<Material>,
+) -> Result<DescribeResponse> {
+    block_on(async {
+        let (_, current) = watch::channel(operator);
+        let connector = Connector::new(address, Role::Broker(broker), current);
+        let endpoint = endpoint(address)?;
+        let channel = endpoint.connect_with_connector(connector).await?;
+        let mut client = AdminClient::new(channel);
         Ok(client.describe(DescribeRequest { detail: true }).await?.into_inner())
     })
 }

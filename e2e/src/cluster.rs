@@ -76,7 +76,7 @@ impl Cluster {
     }
 
     /// Sets a flag of all brokers that are started from now on, by its environment variable.
-    pub fn set_broker_flag(&mut self, variable: &str, value: u64) {
+    pub fn set_broker_flag(&mut self, variable: &str, value: impl std::fmt::Display) {
         self.environment.push((variable.to_owned(), value.to_string()));
     }
 

@@ -6,6 +6,7 @@
 //!   kubectl    everything else, as a user does it
 //!   release    the chart, installed and upgraded with helm
 //!   cluster    one `ChronikCluster` and its brokers
+//!   certificates  the operator's own, without which brokers answer nobody
 //!   client     a producer and a checking consumer, here and in a pod
 //!   world      all of these together
 //!   scenarios  what is done to them, one file a subject
@@ -14,6 +15,7 @@
 //!
 //! It runs where pods can be reached (`e2e/provider exec`), and knows no kind of cluster by name.
 
+pub mod certificates;
 pub mod client;
 pub mod cluster;
 pub mod kubectl;

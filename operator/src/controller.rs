@@ -1,6 +1,7 @@
 //! The operator on Kubernetes: lead, watch, and pass over every cluster that changed or whose time
 //! has come. What a pass does is in [`cluster`]; who may act is decided in [`lease`].
 
+pub mod certificates;
 pub mod cluster;
 pub mod conditions;
 pub mod lease;

@@ -30,6 +30,7 @@ pub async fn observe<P: Platform>(
 ) -> Result<Sight, P::Error> {
     let mut sight = Sight::default();
     sight.observed.processes = platform.observe().await?;
+    admin.identify(platform.credentials());
     sight.observed.rebalanced_at = rebalanced_at.cloned();
     let mut calls = tokio::task::JoinSet::new();
     for (id, _) in sight.observed.processes.iter().filter(|(_, p)| p.running) {
@@ -43,8 +44,15 @@ pub async fn observe<P: Platform>(
         }
     }
     while let Some(answer) = calls.join_next().await {
-        // A refused connection or a passed deadline is no error: the broker is not there yet.
-        let Ok((id, Ok(answer))) = answer else { continue };
+        let Ok((id, answer)) = answer else { continue };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(status) => {
+                // A refused connection or a passed deadline is no error: the broker is not there yet.
+                sight.errors.extend(grpc::mistrust(id, &status));
+                continue;
+            }
+        };
         if answer.broker != id {
             let other = answer.broker;
             sight.errors.push(format!("broker {other} answers where broker {id} should be"));

@@ -8,6 +8,7 @@ use std::future::Future;
 
 use chronik_plan::{BrokerId, Plan, Process, Refusal, Step};
 
+use crate::admin::grpc::Credentials;
 use crate::validate::Wanted;
 
 /// How one broker is reached.
@@ -53,6 +54,10 @@ pub trait Platform {
     /// Where a broker answers the operator; none while it surely cannot.
     fn admin_address(&self, broker: BrokerId) -> Option<String> {
         Some(self.addresses(broker).peer)
+    }
+    /// Who the operator is to brokers.
+    fn credentials(&self) -> Credentials {
+        Credentials::Plain
     }
     /// Brokers that do not come up, in the platform's own words.
     fn troubles(&self) -> Vec<String> {

@@ -69,6 +69,7 @@ pub fn without_effect_here(cluster: &ChronikCluster) -> Vec<&'static str> {
     let spec = &cluster.spec;
     let plain = Storage::default();
     let set = [
+        ("spec.listeners.kafka.tls", spec.listeners.kafka.tls.is_some()),
         ("spec.image", spec.image.is_some()),
         ("spec.imagePullPolicy", spec.image_pull_policy.is_some()),
         ("spec.storage.size", spec.storage.size != plain.size),

@@ -2,10 +2,12 @@
 
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse};
 use chronik_core::ids::BrokerId;
+use chronik_tls::identity::{Identity, Role};
 use tonic::{Request, Response, Status};
 
 use super::convert;
 use crate::node::handle::{Handle, Stopped};
+use crate::peer::accept::Caller;
 use crate::proto::admin::admin_server::Admin;
 use crate::proto::admin::{
     BrokerRequest, ChangeMembershipRequest, ChangeMembershipResponse, DescribeRequest,
@@ -51,6 +53,16 @@ impl AdminService {
                 Err(mismatched())
             }
         }
+    }
+}
+
+/// Orders come from the operator only, where callers are asked who they are.
+pub fn only_operator(request: Request<()>) -> Result<Request<()>, Status> {
+    match Caller::of(request.extensions())? {
+        Caller::Anybody | Caller::Known(Identity { role: Role::Operator, .. }) => Ok(request),
+        Caller::Known(other @ Identity { role: Role::Broker(_), .. }) => Err(
+            Status::permission_denied(format!("{other} is not the operator, and gives no orders")),
+        ),
     }
 }
 

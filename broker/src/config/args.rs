@@ -20,12 +20,20 @@ pub struct Args {
     /// HOST:PORT that Kafka clients are told [default: where it listens].
     #[arg(long, env = "CHRONIK_KAFKA_ADVERTISED")]
     pub kafka_advertised: Option<String>,
+    /// Directory with tls.crt and tls.key: Kafka clients are then served within TLS only. Looked at
+    /// again every few seconds [default: without TLS].
+    #[arg(long, env = "CHRONIK_KAFKA_TLS_DIR")]
+    pub kafka_tls_dir: Option<PathBuf>,
     /// Address to serve other brokers and the operator on.
     #[arg(long, env = "CHRONIK_PEER_LISTEN", default_value = "127.0.0.1:9192")]
     pub peer_listen: String,
     /// HOST:PORT that other brokers are told [default: where it listens].
     #[arg(long, env = "CHRONIK_PEER_ADVERTISED")]
     pub peer_advertised: Option<String>,
+    /// Directory with tls.crt, tls.key and ca.crt: brokers and the operator then ask each other for
+    /// certificates. Looked at again every few seconds [default: everybody is trusted].
+    #[arg(long, env = "CHRONIK_TLS_DIR")]
+    pub tls_dir: Option<PathBuf>,
     /// Address to serve /metrics, /healthz and /readyz on [default: not served].
     #[arg(long, env = "CHRONIK_HTTP_LISTEN")]
     pub http_listen: Option<String>,

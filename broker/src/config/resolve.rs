@@ -39,10 +39,12 @@ pub fn resolve(args: Args) -> Result<Config, ConfigError> {
             ("--kafka-listen", args.kafka_listen),
             ("--kafka-advertised", args.kafka_advertised),
         )?,
+        kafka_tls_dir: args.kafka_tls_dir.filter(|dir| !dir.as_os_str().is_empty()),
         peer: endpoint(
             ("--peer-listen", args.peer_listen),
             ("--peer-advertised", args.peer_advertised),
         )?,
+        tls_dir: args.tls_dir.filter(|dir| !dir.as_os_str().is_empty()),
         http: args.http_listen.map(|text| listen("--http-listen", &text)).transpose()?,
         rack: args.rack.filter(|rack| !rack.is_empty()),
         seeds: seeds.into_iter().filter(|(id, _)| *id != broker).collect(),

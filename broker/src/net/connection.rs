@@ -1,42 +1,38 @@
 //! One client connection: bytes to requests, answers to bytes, in one task. What a request means
 //! is the core's; the order of answers is [`super::outbox`]'s.
 
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use chronik_core::core::input::{ConnId, Input, Token};
 use chronik_core::log::disk::{DiskError, FileId};
 use chronik_core::wire::frame::{self, Frame};
 use chronik_core::wire::{DecodeError, EncodeError, Part, Response, decode_request};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 use super::listener::Clients;
 use super::outbox::{Answer, Outbox, Piece};
+use super::wire::Wire;
 
 /// The least that one read makes room for.
 const READ_BYTES_MIN: usize = 16 << 10;
 /// The most: a length that lies costs no more memory than the bytes that came, and this.
 const READ_BYTES_MAX: usize = 1 << 20;
-/// Pieces of one vectored write.
-const WRITE_PIECES_MAX: usize = 64;
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(
     clients: &Clients,
     id: ConnId,
     host: Arc<str>,
-    socket: &TcpStream,
+    wire: &Wire,
     outbox: &Rc<Outbox>,
 ) {
-    let reader = Reader { clients, id, host, socket, outbox };
+    let reader = Reader { clients, id, host, wire, outbox };
     let reason = tokio::select! {
         end = reader.run() => end,
-        end = write_answers(clients, socket, outbox) => end,
+        end = write_answers(clients, wire, outbox) => end,
         () = until_idle(outbox, clients.limits.idle) => Ok("it was idle"),
         () = outbox.is_given_up() => Ok("its answers had to make room"),
     };
@@ -63,7 +59,7 @@ struct Reader<'a> {
     clients: &'a Clients,
     id: ConnId,
     host: Arc<str>,
-    socket: &'a TcpStream,
+    wire: &'a Wire,
     outbox: &'a Rc<Outbox>,
 }
 
@@ -85,29 +81,17 @@ impl Reader<'_> {
                 }
                 Ok(Frame::Incomplete { missing }) => {
                     buf.reserve(missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
-                    if self.read(&mut buf).await? == 0 {
+                    let n = self.wire.read(&mut buf).await?;
+                    if n == 0 {
                         return Ok("the client closed it");
                     }
+                    self.clients.metrics.received_bytes.inc_by(n as u64);
                 }
                 Err(error) => {
                     self.refuse(&error);
                     self.close();
                     return std::future::pending().await;
                 }
-            }
-        }
-    }
-
-    async fn read(&self, buf: &mut BytesMut) -> io::Result<usize> {
-        loop {
-            self.socket.readable().await?;
-            match self.socket.try_read_buf(buf) {
-                Ok(n) => {
-                    self.clients.metrics.received_bytes.inc_by(n as u64);
-                    return Ok(n);
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
             }
         }
     }
@@ -167,13 +151,13 @@ impl Reader<'_> {
 
 async fn write_answers(
     clients: &Clients,
-    socket: &TcpStream,
+    wire: &Wire,
     outbox: &Outbox,
 ) -> io::Result<&'static str> {
     loop {
         let mut departure = outbox.next().await;
         let bytes: usize = departure.pieces.iter().map(Piece::bytes).sum();
-        write_pieces(socket, &mut departure.pieces).await?;
+        wire.write(&mut departure.pieces).await?;
         clients.metrics.sent_bytes.inc_by(bytes as u64);
         for (api, after) in &departure.answered {
             clients.metrics.answered(api, *after);
@@ -182,59 +166,6 @@ async fn write_answers(
         if departure.last {
             return Ok("its request could not be served");
         }
-    }
-}
-
-/// Writes all pieces in order: memory many at once, files by the kernel without a copy here.
-async fn write_pieces(socket: &TcpStream, pieces: &mut VecDeque<Piece>) -> io::Result<()> {
-    while let Some(front) = pieces.front_mut() {
-        let tried = match front {
-            Piece::File { file, pos, len } => socket.try_io(Interest::WRITABLE, || {
-                let sent = rustix::fs::sendfile(socket, &**file, Some(pos), *len)?;
-                if sent == 0 && *len > 0 {
-                    return Err(io::Error::new(
-                        ErrorKind::UnexpectedEof,
-                        "a segment is shorter than its index says",
-                    ));
-                }
-                *len -= sent;
-                Ok(())
-            }),
-            Piece::Memory(_) => {
-                let slices: Vec<IoSlice<'_>> = pieces
-                    .iter()
-                    .map_while(|piece| match piece {
-                        Piece::Memory(bytes) => Some(IoSlice::new(bytes)),
-                        Piece::File { .. } => None,
-                    })
-                    .take(WRITE_PIECES_MAX)
-                    .collect();
-                let written = socket.try_write_vectored(&slices);
-                written.map(|n| forget(pieces, n))
-            }
-        };
-        match tried {
-            Ok(()) => {}
-            Err(e) if e.kind() == ErrorKind::WouldBlock => socket.writable().await?,
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-        while pieces.front().is_some_and(|piece| piece.bytes() == 0) {
-            pieces.pop_front();
-        }
-    }
-    Ok(())
-}
-
-/// Takes `written` bytes of memory off the front.
-fn forget(pieces: &mut VecDeque<Piece>, mut written: usize) {
-    while let Some(Piece::Memory(bytes)) = pieces.front_mut() {
-        if bytes.len() > written {
-            bytes.advance(written);
-            return;
-        }
-        written -= bytes.len();
-        pieces.pop_front();
     }
 }
 

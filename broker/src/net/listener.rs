@@ -10,13 +10,16 @@ use std::time::Duration;
 use chronik_core::core::input::{ConnId, Input, Token};
 use chronik_core::log::disk::{DiskError, FileId};
 use chronik_core::wire::Response;
+use chronik_tls::verify;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::connection;
 use super::held::Held;
 use super::outbox::{Answer, Outbox, Room};
-use crate::metrics::Metrics;
+use super::tls::{ClientTls, HANDSHAKE_MAX};
+use super::wire::{Session, Wire};
+use crate::metrics::{Door, Metrics};
 use crate::node::handle::{Event, Handle};
 use crate::telemetry::LogLimit;
 
@@ -58,6 +61,8 @@ pub struct Clients {
     pub(super) metrics: Arc<Metrics>,
     pub(super) limits: Limits,
     pub(super) malformed_log: LogLimit,
+    tls: ClientTls,
+    tls_log: LogLimit,
     refused_log: LogLimit,
     slow_log: LogLimit,
     held: Rc<Held>,
@@ -71,12 +76,14 @@ pub struct Clients {
 impl Clients {
     /// No connections yet; requests go to `node`.
     #[must_use]
-    pub fn new(node: Handle, metrics: Arc<Metrics>, limits: Limits) -> Rc<Clients> {
+    pub fn new(node: Handle, metrics: Arc<Metrics>, limits: Limits, tls: ClientTls) -> Rc<Clients> {
         Rc::new(Clients {
             node,
             metrics,
             limits,
             malformed_log: LogLimit::default(),
+            tls,
+            tls_log: LogLimit::default(),
             refused_log: LogLimit::default(),
             slow_log: LogLimit::default(),
             held: Rc::default(),
@@ -226,12 +233,36 @@ impl Clients {
         self.open.borrow_mut().insert(id, Rc::clone(&outbox));
         self.metrics.connections.inc();
         self.metrics.connections_accepted.inc();
-        let (clients, host) = (Rc::clone(self), host.into());
+        let (clients, host): (_, Arc<str>) = (Rc::clone(self), host.into());
         tokio::task::spawn_local(async move {
-            connection::serve(&clients, id, host, &socket, &outbox).await;
+            if let Some(wire) = clients.begin(socket, &host).await {
+                connection::serve(&clients, id, host, &wire, &outbox).await;
+            }
             clients.open.borrow_mut().remove(&id);
             clients.metrics.connections.dec();
             clients.node.input(Input::Disconnected(id));
         });
+    }
+
+    /// Goes through the handshake, if clients are served within TLS.
+    async fn begin(&self, socket: TcpStream, host: &str) -> Option<Wire> {
+        let Some(tls) = &self.tls else { return Some(Wire::Plain(socket)) };
+        let config = Arc::clone(&tls.borrow());
+        let handshake = Session::accept(socket, Arc::clone(&config));
+        let reason = match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
+            Ok(Ok(session)) => return Some(Wire::Tls(Box::new(session))),
+            Ok(Err(error)) => verify::reason(&error),
+            Err(_) => format!("no TLS handshake within {HANDSHAKE_MAX:?}"),
+        };
+        self.metrics.count_handshake_refused(Door::Kafka);
+        if let Some(others) = self.tls_log.admit() {
+            tracing::warn!(
+                host,
+                reason,
+                others_since_last_line = others,
+                "closing a client connection: it does not speak TLS as we do"
+            );
+        }
+        None
     }
 }

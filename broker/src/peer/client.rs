@@ -12,6 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chronik_core::core::input::{Hello, Input};
 use chronik_core::ids::BrokerId;
+use chronik_tls::dial::Connector;
+use chronik_tls::identity::Role;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -21,6 +23,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
+use super::accept::Credentials;
 use super::codec::RawCodec;
 use super::{FRAME_BYTES_MAX, STREAM_PATH, WINDOW_BYTES, hello};
 use crate::metrics::Metrics;
@@ -41,6 +44,7 @@ pub struct Links {
     node: Handle,
     metrics: Arc<Metrics>,
     hello: watch::Receiver<Hello>,
+    credentials: Credentials,
     /// Streams opened so far, to all peers together.
     opened: Arc<AtomicU64>,
     links: BTreeMap<BrokerId, Link>,
@@ -77,8 +81,14 @@ impl Lane {
 impl Links {
     /// No streams yet; `hello` is what each will say first. A changed hello opens them again.
     #[must_use]
-    pub fn new(node: Handle, metrics: Arc<Metrics>, hello: watch::Receiver<Hello>) -> Links {
-        Links { node, metrics, hello, opened: Arc::default(), links: BTreeMap::new() }
+    pub fn new(
+        node: Handle,
+        metrics: Arc<Metrics>,
+        hello: watch::Receiver<Hello>,
+        credentials: Credentials,
+    ) -> Links {
+        let (opened, links) = (Arc::default(), BTreeMap::new());
+        Links { node, metrics, hello, credentials, opened, links }
     }
 
     /// Keeps a stream open to exactly `peers`.
@@ -107,6 +117,7 @@ impl Links {
                 node: self.node.clone(),
                 metrics: Arc::clone(&self.metrics),
                 hello: self.hello.clone(),
+                credentials: self.credentials.clone(),
                 opened: Arc::clone(&self.opened),
             };
             let task = tokio::spawn(dialler.run());
@@ -151,6 +162,7 @@ struct Dialler {
     node: Handle,
     metrics: Arc<Metrics>,
     hello: watch::Receiver<Hello>,
+    credentials: Credentials,
     opened: Arc<AtomicU64>,
 }
 
@@ -174,7 +186,7 @@ impl Dialler {
                 }
                 Err(reason) => {
                     *self.lane.open() = None;
-                    tracing::debug!(peer = %self.to, address = %self.address, %reason, "peer cannot be reached");
+                    self.miss(&reason);
                     self.node.input(Input::PeerReachable { to: self.to, stream: None });
                 }
             }
@@ -184,6 +196,16 @@ impl Dialler {
             }
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// A peer that is not there yet is nothing to tell; one whose TLS does not fit is.
+    fn miss(&self, reason: &str) {
+        let (peer, address) = (self.to, &self.address);
+        if reason.contains("TLS with ") {
+            tracing::warn!(%peer, address, reason, "peer cannot be reached");
+        } else {
+            tracing::debug!(%peer, address, reason, "peer cannot be reached");
         }
     }
 
@@ -198,7 +220,15 @@ impl Dialler {
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true);
-        let channel = endpoint.connect().await.map_err(|e| chain(&e))?;
+        let channel = match &self.credentials {
+            None => endpoint.connect().await,
+            Some(material) => {
+                let role = Role::Broker(self.to.0);
+                let connector = Connector::new(&self.address, role, material.clone());
+                endpoint.connect_with_connector(connector).await
+            }
+        };
+        let channel = channel.map_err(|e| chain(&e))?;
         let (frames, rest) = mpsc::unbounded_channel();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let (stream, hello) = self.next_hello();

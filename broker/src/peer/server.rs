@@ -11,12 +11,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use chronik_core::core::input::{Hello, Input};
 use chronik_core::ids::{BrokerId, Uuid};
+use chronik_tls::identity::{Identity, Role};
 use tokio::sync::Semaphore;
 use tokio_stream::Stream;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::accept::Caller;
 use super::admission::{self, Refusal};
 use super::codec::RawCodec;
 use super::{FRAME_BYTES_MAX, HELLO_MAX, STREAM_PATH, hello};
@@ -68,6 +70,9 @@ impl Service<http::Request<tonic::body::Body>> for PeerService {
     }
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        if let Err(refused) = Caller::of(request.extensions()).and_then(broker_of) {
+            return Box::pin(async move { Ok(refused.into_http()) });
+        }
         if request.uri().path() != STREAM_PATH {
             return self.step.call(request);
         }
@@ -110,8 +115,15 @@ impl Streams {
 
 impl Incoming {
     /// Reads one stream to its end.
-    async fn receive(self: Arc<Incoming>, mut frames: Streaming<Bytes>) -> Status {
+    async fn receive(
+        self: Arc<Incoming>,
+        certified: Option<BrokerId>,
+        mut frames: Streaming<Bytes>,
+    ) -> Status {
         let hello = match tokio::time::timeout(HELLO_MAX, self.hello(&mut frames)).await {
+            Ok(Ok(hello)) if certified.is_some_and(|id| id != hello.broker) => {
+                return self.impostor(certified, hello.broker);
+            }
             Ok(Ok(hello)) => hello,
             Ok(Err(status)) => return status,
             Err(_) => {
@@ -140,6 +152,14 @@ impl Incoming {
                 Err(status) => return status,
             }
         }
+    }
+
+    fn impostor(&self, certified: Option<BrokerId>, said: BrokerId) -> Status {
+        self.metrics.peer_refused.inc();
+        let holder = certified.map(|id| id.to_string()).unwrap_or_default();
+        let reason = format!("the hello is of broker {said}, the certificate of broker {holder}");
+        tracing::warn!(%reason, "refusing a peer's stream");
+        Status::permission_denied(reason)
     }
 
     async fn hello(&self, frames: &mut Streaming<Bytes>) -> Result<Hello, Status> {
@@ -219,6 +239,17 @@ impl Drop for OpenStream<'_> {
     }
 }
 
+/// The broker that a caller is; none if callers are not asked. Only brokers may call.
+fn broker_of(caller: &Caller) -> Result<Option<BrokerId>, Status> {
+    match caller {
+        Caller::Anybody => Ok(None),
+        Caller::Known(Identity { role: Role::Broker(id), .. }) => Ok(Some(BrokerId(*id))),
+        Caller::Known(other @ Identity { role: Role::Operator, .. }) => Err(
+            Status::permission_denied(format!("{other} is no broker, and only brokers may call")),
+        ),
+    }
+}
+
 /// One call of the stream method.
 struct Accept(Arc<Incoming>);
 
@@ -231,7 +262,9 @@ impl StreamingService<Bytes> for Accept {
         let incoming = Arc::clone(&self.0);
         // The headers go out at once and tell the peer that it is connected.
         Box::pin(async move {
-            Ok(Response::new(UntilEnd(Some(Box::pin(incoming.receive(request.into_inner()))))))
+            let certified = Caller::of(request.extensions()).and_then(broker_of)?;
+            let receiving = incoming.receive(certified, request.into_inner());
+            Ok(Response::new(UntilEnd(Some(Box::pin(receiving)))))
         })
     }
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use chronik_broker::metrics::Metrics;
 use chronik_broker::net::listener::{Clients, Limits};
+use chronik_broker::net::tls::ClientTls;
 use chronik_broker::node::engine::{Engine, Inspection};
 use chronik_broker::node::handle::Handle;
 use chronik_broker::node::{Clock, Ending, Node, Surroundings};
+use chronik_broker::peer::accept::Credentials;
 use chronik_broker::storage::os_disk::OsDisk;
 use chronik_core::admin::NodeState;
 use chronik_core::core::input::{Hello, Input};
@@ -126,11 +128,22 @@ impl World {
 
     /// With a core that does not serve clients yet.
     pub(crate) fn begin(broker: u32, limits: Limits, serves_clients: bool) -> World {
+        World::with(broker, limits, serves_clients, None, None)
+    }
+
+    /// With a certificate for its peers.
+    pub(crate) fn with(
+        broker: u32,
+        limits: Limits,
+        serves_clients: bool,
+        credentials: Credentials,
+        tls: ClientTls,
+    ) -> World {
         let directory = tempfile::tempdir().unwrap();
         let disk = OsDisk::new(directory.path(), 64);
         let (handle, events) = Handle::new();
         let metrics = Arc::new(Metrics::default());
-        let clients = Clients::new(handle.clone(), Arc::clone(&metrics), limits);
+        let clients = Clients::new(handle.clone(), Arc::clone(&metrics), limits, tls);
         let script = Rc::new(Script {
             inputs: RefCell::default(),
             outputs: RefCell::default(),
@@ -147,6 +160,7 @@ impl World {
             events,
             clients: Rc::clone(&clients),
             metrics: Arc::clone(&metrics),
+            credentials,
         };
         let mut node = Node::new(core, around).unwrap();
         if serves_clients {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chronik_broker::net::listener::Limits;
+use chronik_broker::peer::accept::Connections;
 use chronik_broker::peer::codec::RawCodec;
 use chronik_broker::peer::hello;
 use chronik_broker::peer::{FRAME_BYTES_MAX, STREAM_PATH};
@@ -30,7 +31,8 @@ use crate::fake_core::{World, hello, on_one_thread};
 async fn serve(world: &World, address: &str) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = run::peer_server(listener, world.handle.clone(), Arc::clone(&world.metrics));
+    let connections = Connections::new(listener, None, Arc::clone(&world.metrics));
+    let server = run::peer_server(connections, world.handle.clone());
     let task = tokio::spawn(async move { server.await.unwrap() });
     (address, task)
 }

@@ -9,8 +9,12 @@ use chronik_broker::proto::admin::admin_client::AdminClient;
 use chronik_broker::proto::admin::{
     DescribeRequest, DescribeResponse, InitializeRequest, NodeState,
 };
+use chronik_tls::dial::Connector;
+use chronik_tls::identity::Role;
 use rustix::process::{Pid, Signal, kill_process};
+use tonic::transport::Endpoint;
 
+use crate::certificates::{ONE, OPERATOR, TWO, authority, of, pair, write};
 use crate::fake_core::on_one_thread;
 
 /// A running broker; killed when dropped.
@@ -28,9 +32,14 @@ fn command(data: &Path) -> Command {
 }
 
 impl Broker {
-    /// Starts a broker on free ports and waits until it serves.
+    /// Starts a broker on free ports.
     fn start(data: &Path) -> Broker {
-        let mut process = command(data).spawn().unwrap();
+        Broker::run(&mut command(data))
+    }
+
+    /// Waits until it serves.
+    fn run(command: &mut Command) -> Broker {
+        let mut process = command.spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap());
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut broker = Broker { process, log, peer: unknown };
@@ -119,4 +128,36 @@ fn a_directory_in_use_and_a_wrong_flag_end_a_broker_at_once() {
     assert_eq!(wrong.status.code(), Some(2));
     let log = String::from_utf8(wrong.stderr).unwrap();
     assert!(log.contains("--segment-bytes \"7\": must be from 65536 to"), "{log}");
+}
+
+#[test]
+fn a_broker_with_a_certificate_answers_the_operator_and_nobody_else() {
+    let (data, certificates) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ca = authority();
+    let wrong = command(data.path()).arg("--tls-dir").arg(certificates.path()).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    let log = String::from_utf8(wrong.stderr).unwrap();
+    assert!(log.contains("(--tls-dir)"), "{log}");
+    write(certificates.path(), &pair(&ca, ONE), &ca);
+    on_one_thread(async {
+        let broker = Broker::run(command(data.path()).arg("--tls-dir").arg(certificates.path()));
+        let dial = async |name: &str| {
+            let (_, current) = tokio::sync::watch::channel(of(&ca, name));
+            let address = broker.peer.to_string();
+            let connector = Connector::new(&address, Role::Broker(1), current);
+            let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+            AdminClient::new(endpoint.connect_with_connector(connector).await.unwrap())
+        };
+        let describe = DescribeRequest { detail: true };
+        let mut operator = dial(OPERATOR).await;
+        assert_eq!(operator.describe(describe).await.unwrap().into_inner().broker, 1);
+        let refused = dial(TWO).await.describe(describe).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+        let plain = AdminClient::connect(format!("http://{}", broker.peer)).await;
+        if let Ok(mut plain) = plain {
+            plain.describe(describe).await.unwrap_err();
+        }
+        let (_, log) = broker.stop(Signal::TERM);
+        assert!(log.contains("refusing a connection"), "{log}");
+    });
 }

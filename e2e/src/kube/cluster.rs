@@ -1,5 +1,6 @@
 //! One `ChronikCluster` and its brokers, seen through Kubernetes and through the brokers themselves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -7,6 +8,7 @@ use serde_json::Value;
 
 use crate::admin::{self, proto};
 use crate::cluster::{Standing, meta_voters};
+use crate::kube::certificates;
 use crate::kube::kubectl::{Kubectl, text};
 use crate::wait::{self, Look};
 
@@ -116,11 +118,15 @@ impl KubeCluster {
 
     /// What every broker answers; those that do not answer are left out.
     pub fn describe(&self) -> Result<Vec<proto::DescribeResponse>> {
+        let Some(operator) = certificates::operator(&self.kubectl, &self.name)? else {
+            return Ok(Vec::new());
+        };
         let pods = self.pods()?;
-        let addresses = pods.iter().filter_map(|pod| {
-            Some(format!("{}:{}", pod.ip, pod.port("peer")?)).filter(|_| !pod.ip.is_empty())
-        });
-        Ok(addresses.filter_map(|address| admin::describe(&address).ok()).collect())
+        let brokers = pods.iter().filter_map(|pod| Some((pod.broker, pod.peer_address()?)));
+        let ask = |(broker, address): (u32, String)| {
+            admin::describe_as(&address, broker, Arc::clone(&operator)).ok()
+        };
+        Ok(brokers.filter_map(ask).collect())
     }
 
     /// The identity of a broker's data: another one is another volume.
@@ -179,6 +185,13 @@ impl KubeCluster {
 }
 
 impl Pod {
+    /// Where its peers and the operator dial it, once it has an address.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<String> {
+        let port = self.port("peer").filter(|_| !self.ip.is_empty())?;
+        Some(format!("{}:{port}", self.ip))
+    }
+
     /// The number of a named port.
     #[must_use]
     pub fn port(&self, name: &str) -> Option<u64> {

@@ -2,6 +2,7 @@
 //! the cluster of `examples/three-brokers.yaml` at rest.
 
 mod baseline;
+mod certificates;
 mod faults;
 mod install;
 mod lifecycle;
@@ -50,6 +51,8 @@ pub const ALL: &[Scenario] = &[
     faults::CUT,
     lost::FOR_GOOD,
     lost::WHILE_SHRINKING,
+    certificates::ROTATED,
+    certificates::LOST,
     operator::REPLACED,
     operator::TWO,
     operator::EXITS,

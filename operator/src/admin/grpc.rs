@@ -2,17 +2,24 @@
 //! means "unknown", never "done" and never "gone".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chronik_plan::{BrokerId, Step};
+use chronik_tls::dial::{Connector, HANDSHAKE_MAX};
+use chronik_tls::identity::Role;
+use chronik_tls::material::Material;
+use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 
 use super::convert::{self, ConvertError};
 use super::proto::admin_client::AdminClient;
 use super::proto::{self, DescribeRequest, DescribeResponse};
+use crate::reconcile::describe as describe_error;
 
 /// How long one call may take.
 pub const RPC_DEADLINE: Duration = Duration::from_secs(5);
+/// How long connecting may take; a TLS handshake, for which the broker has to find time, comes on top.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Why a call did not succeed.
@@ -25,33 +32,73 @@ pub enum AdminError {
     Refused { broker: BrokerId, status: Box<tonic::Status> },
     #[error(transparent)]
     Convert(#[from] ConvertError),
+    #[error("broker {0} is not asked: the operator has no certificate to show yet")]
+    NoCertificate(BrokerId),
     #[error("{0} is not a call to a broker")]
     NotACall(String),
 }
 
-/// Channels to brokers, by address.
+/// Who the operator is to brokers.
+#[derive(Debug, Clone, Default)]
+pub enum Credentials {
+    /// Nobody asks.
+    #[default]
+    Plain,
+    /// The holder of this certificate; connections that are made later show the newest.
+    Certificate(watch::Receiver<Arc<Material>>),
+    /// Brokers ask, and there is nothing to show.
+    Missing,
+}
+
+/// Channels to brokers, by id and address: the next broker at an address is another.
 #[derive(Debug, Default)]
 pub struct Admin {
-    channels: BTreeMap<String, AdminClient<Channel>>,
+    credentials: Credentials,
+    channels: BTreeMap<(BrokerId, String), AdminClient<Channel>>,
 }
 
 impl Admin {
+    /// Who the operator is from now on; channels that are open stay.
+    pub fn identify(&mut self, credentials: Credentials) {
+        let is_same = match (&self.credentials, &credentials) {
+            (Credentials::Plain, Credentials::Plain) => true,
+            (Credentials::Missing, Credentials::Missing) => true,
+            (Credentials::Certificate(old), Credentials::Certificate(new)) => old.same_channel(new),
+            (Credentials::Plain | Credentials::Missing | Credentials::Certificate(_), _) => false,
+        };
+        if !is_same {
+            self.channels.clear();
+            self.credentials = credentials;
+        }
+    }
+
     /// A client of one broker; it connects when it is first used.
     pub fn client(
         &mut self,
         broker: BrokerId,
         address: &str,
     ) -> Result<AdminClient<Channel>, AdminError> {
-        if let Some(client) = self.channels.get(address) {
+        let key = (broker, address.to_owned());
+        if let Some(client) = self.channels.get(&key) {
             return Ok(client.clone());
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|source| AdminError::Address { broker, address: address.into(), source })?
-            .connect_timeout(CONNECT_DEADLINE)
+            .connect_timeout(match &self.credentials {
+                Credentials::Plain | Credentials::Missing => CONNECT_DEADLINE,
+                Credentials::Certificate(_) => CONNECT_DEADLINE + HANDSHAKE_MAX,
+            })
             .timeout(RPC_DEADLINE);
-        let client =
-            AdminClient::new(endpoint.connect_lazy()).max_decoding_message_size(64 * 1024 * 1024);
-        self.channels.insert(address.into(), client.clone());
+        let channel =
+            match &self.credentials {
+                Credentials::Plain => endpoint.connect_lazy(),
+                Credentials::Certificate(own) => endpoint.connect_with_connector_lazy(
+                    Connector::new(address, Role::Broker(broker), own.clone()),
+                ),
+                Credentials::Missing => return Err(AdminError::NoCertificate(broker)),
+            };
+        let client = AdminClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
+        self.channels.insert(key, client.clone());
         Ok(client)
     }
 }
@@ -63,6 +110,15 @@ pub async fn describe(mut client: AdminClient<Channel>) -> Result<DescribeRespon
         Ok(answer) => Ok(answer?.into_inner()),
         Err(_) => Err(tonic::Status::deadline_exceeded("no answer within 5 s")),
     }
+}
+
+/// What to tell of a call that failed because one side does not take the other for who it is; none if
+/// it failed in another way.
+#[must_use]
+pub fn mistrust(broker: BrokerId, status: &tonic::Status) -> Option<String> {
+    let text = describe_error(status);
+    let is_mistrust = text.contains("TLS with ") || text.contains("fatal alert");
+    is_mistrust.then(|| format!("broker {broker}: {text}"))
 }
 
 /// Carries out a step that is a call to a broker.

@@ -117,6 +117,22 @@ pub struct KafkaListener {
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("the port cannot change while brokers use it: stop the cluster first"))]
     pub port: i32,
+    /// Serve clients within TLS, and only so. Kubernetes only. Setting or removing it restarts
+    /// brokers; what is in the Secret may change at any time, and is taken over without a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
+}
+
+/// With what clients are served within TLS.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerTls {
+    /// A Secret of type kubernetes.io/tls in the cluster's namespace: tls.crt, with the names that
+    /// clients connect to, and tls.key. cert-manager, or you, keep it.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+        .message("a Secret's name has lower case letters, digits, '-' and '.'"))]
+    pub secret_name: String,
 }
 
 fn default_port() -> i32 {
@@ -125,7 +141,7 @@ fn default_port() -> i32 {
 
 impl Default for KafkaListener {
     fn default() -> Self {
-        KafkaListener { port: default_port() }
+        KafkaListener { port: default_port(), tls: None }
     }
 }
 

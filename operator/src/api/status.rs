@@ -50,9 +50,33 @@ pub struct ClusterStatus {
     /// whatever reason the manifest gives, makes them anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub template_update_pending: bool,
+    /// The certificates with which brokers and the operator know each other. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<CertificatesStatus>,
     /// Every broker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brokers: Vec<BrokerStatus>,
+}
+
+/// The state of a cluster's certificates.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificatesStatus {
+    /// Settled, or while the authority is replaced: Spreading (brokers learn to trust the next one),
+    /// then Reissuing (they get certificates of it).
+    pub phase: String,
+    /// Who is waited for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The serial number of the authority that signs; none while its key is lost.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub authority: String,
+    /// Until when that one is valid.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub authority_expires: String,
+    /// When the first certificate of a broker or the operator expires; they are renewed long before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first_expires: String,
 }
 
 /// The state of one broker.

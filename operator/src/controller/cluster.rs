@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use super::conditions::{self, Facts};
 use super::metrics::Metrics;
 use super::stall::Watch;
-use super::{lease, news};
+use super::{certificates, lease, news};
 use crate::api::cluster::ChronikCluster;
 use crate::api::status::ClusterStatus;
 use crate::fence::Fence;
@@ -115,7 +115,7 @@ impl Passes {
         let (after, pass) = match self.checked(&live) {
             Err(refused) => (refusals(&before, &refused, &live), None),
             Ok(inputs) => {
-                let (after, pass) = self.pass(&live, &before, inputs).await?;
+                let (after, pass) = Box::pin(self.pass(&live, &before, inputs)).await?;
                 (after, Some(pass))
             }
         };
@@ -125,7 +125,8 @@ impl Passes {
         news::publish(&self.recorder, &about, news::between(&before, &after, &own_id)).await;
         let Some(pass) = pass else { return Ok(None) };
         self.metrics.passed(namespace, name, &pass, began.elapsed());
-        let idle = pass.plan.is_converged() && pass.status.errors.is_empty();
+        let rotates = after.certificates.as_ref().is_some_and(certificates::is_rotating);
+        let idle = pass.plan.is_converged() && pass.status.errors.is_empty() && !rotates;
         Ok(Some(if idle { IDLE + jitter() } else { BUSY }))
     }
 
@@ -161,6 +162,9 @@ impl Passes {
         let mut after = pass.status.clone();
         after.bootstrap = reconciler.platform.bootstrap();
         after.selector = reconciler.platform.selector();
+        // While nothing is changed, what was said last stays.
+        after.certificates = certificates::status(reconciler.platform.certificates())
+            .or_else(|| before.certificates.clone());
         after.template_update_pending = reconciler.platform.has_older_rendering();
         after.cluster_id =
             after.cluster_id.or_else(|| before.cluster_id.clone().filter(|_| formed));
@@ -170,6 +174,7 @@ impl Passes {
         // Time that is let pass on purpose is no standstill.
         let busy = !(paused || rests || plan.only_settles());
         let stalled = watch.is_stalled(&after, busy, pass.copied, Instant::now());
+        self.metrics.certified(&namespace, &name, reconciler.platform.certificates());
         let facts = Facts { plan, status: &after, serves, paused, stalled };
         after.conditions =
             conditions::of(&facts, live.metadata.generation, &before.conditions, lease::now());

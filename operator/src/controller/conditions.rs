@@ -4,7 +4,7 @@ use chronik_plan::{Operation, Plan};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::stall;
+use super::{certificates, stall};
 use crate::api::status::ClusterStatus;
 
 /// What the conditions are made from.
@@ -32,7 +32,8 @@ pub fn of(
 ) -> Vec<Condition> {
     let Facts { plan, status, serves, paused, stalled } = facts;
     let quiet = plan.is_converged() && status.errors.is_empty() && status.troubles.is_empty();
-    let quiet = quiet && (status.phase == "Ready" || *paused);
+    let rotation = status.certificates.as_ref().filter(|c| certificates::is_rotating(c));
+    let quiet = quiet && rotation.is_none() && (status.phase == "Ready" || *paused);
     let first = |lists: &[&Vec<String>]| lists.iter().find_map(|list| list.first()).cloned();
     let ready = if *serves {
         (true, "Serving", "clients are served".to_owned())
@@ -68,7 +69,8 @@ pub fn of(
         (true, "Quiesced", "there is nothing left to do".to_owned())
     } else {
         let why = [&status.waiting, &status.refused, &status.troubles, &status.errors];
-        (false, "Busy", first(&why).unwrap_or_default())
+        let rotates = || rotation.map(|c| format!("certificates: {} {}", c.phase, c.message));
+        (false, "Busy", first(&why).or_else(rotates).unwrap_or_default())
     };
     let all = [
         ("Ready", ready),

@@ -1,9 +1,10 @@
 //! The operator's own numbers, and the port on which they, and its health, are served.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -22,6 +23,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
+use crate::platform::kube::certificates::Report;
 use crate::reconcile::Pass;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +48,13 @@ struct BrokersOf {
     state: String,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CertificateOf {
+    namespace: String,
+    cluster: String,
+    holder: String,
+}
+
 /// What is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -55,6 +64,9 @@ pub struct Metrics {
     seconds: Histogram,
     brokers: Family<BrokersOf, Gauge>,
     ready: Family<Cluster, Gauge>,
+    certificates: Family<CertificateOf, Gauge>,
+    /// Whose certificates are told, by cluster.
+    certified: Mutex<BTreeMap<(String, String), BTreeSet<String>>>,
     leading: Gauge,
     watching: AtomicBool,
 }
@@ -68,6 +80,8 @@ impl Default for Metrics {
             seconds: Histogram::new(exponential_buckets(0.01, 2.0, 12)),
             brokers: Family::default(),
             ready: Family::default(),
+            certificates: Family::default(),
+            certified: Mutex::default(),
             leading: Gauge::default(),
             watching: AtomicBool::new(false),
         }
@@ -92,6 +106,30 @@ impl Metrics {
         self.ready.get_or_create(&labels).set(i64::from(pass.serves));
     }
 
+    /// The certificates of this cluster are these.
+    pub fn certified(&self, namespace: &str, cluster: &str, report: &Report) {
+        let authority = report.authority_until.map(|until| ("authority".to_owned(), until));
+        let all: BTreeMap<String, i64> =
+            report.until.clone().into_iter().chain(authority).collect();
+        let key = (namespace.to_owned(), cluster.to_owned());
+        let mut certified = self.certified.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = certified.remove(&key).unwrap_or_default();
+        let labels = |holder: &str| CertificateOf {
+            namespace: namespace.to_owned(),
+            cluster: cluster.to_owned(),
+            holder: holder.to_owned(),
+        };
+        for gone in told.iter().filter(|holder| !all.contains_key(*holder)) {
+            self.certificates.remove(&labels(gone));
+        }
+        for (holder, until) in &all {
+            self.certificates.get_or_create(&labels(holder)).set(*until);
+        }
+        if !all.is_empty() {
+            certified.insert(key, all.into_keys().collect());
+        }
+    }
+
     /// A pass failed.
     pub fn failed(&self, kind: &str) {
         self.reconciles.inc();
@@ -100,6 +138,7 @@ impl Metrics {
 
     /// This cluster is gone.
     pub fn forget(&self, namespace: &str, cluster: &str) {
+        self.certified(namespace, cluster, &Report::default());
         let (namespace, cluster) = (namespace.to_owned(), cluster.to_owned());
         for state in STATES {
             let (namespace, cluster) = (namespace.clone(), cluster.clone());
@@ -126,6 +165,11 @@ impl Metrics {
         registry.register("reconcile_seconds", "How long passes took", self.seconds.clone());
         registry.register("brokers", "Brokers of each cluster by state", self.brokers.clone());
         registry.register("cluster_ready", "Whether a cluster serves clients", self.ready.clone());
+        registry.register(
+            "certificate_expires_seconds",
+            "Until when certificates are valid, in seconds since 1970",
+            self.certificates.clone(),
+        );
         registry.register("leading", "Whether this operator leads", self.leading.clone());
         let mut text = String::new();
         // Writing to a String cannot fail.

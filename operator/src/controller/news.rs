@@ -4,6 +4,7 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 
+use super::certificates;
 use crate::api::status::ClusterStatus;
 
 /// Longer notes are refused by the API server.
@@ -59,6 +60,9 @@ pub fn between(before: &ClusterStatus, after: &ClusterStatus, own_id: &str) -> V
     };
     if let Some(what) = stalled(after).filter(|_| stalled(before).is_none()) {
         tell(true, "Stalled", &what);
+    }
+    if let Some(News { warning, reason, note }) = certificates::news(before, after) {
+        tell(warning, reason, &note);
     }
     for trouble in &after.troubles {
         if !before.troubles.iter().any(|old| field(old) == field(trouble)) {

@@ -3,9 +3,11 @@
 //! budget and volumes' sizes are seen to here.
 
 pub mod budget;
+pub mod certificates;
 pub mod claim;
 pub mod error;
 pub mod inputs;
+pub mod listener_tls;
 pub mod names;
 pub mod nodes;
 pub mod objects;
@@ -28,8 +30,10 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::{Addresses, Outcome, Platform, Tended};
+use crate::admin::grpc::Credentials;
 use crate::reconcile::describe;
 use crate::validate::Wanted;
+use certificates::{Around, Certificates};
 use error::{KubeError, status_code};
 use inputs::{ImageFrom, Inputs, Port};
 use objects::{Evicted, Objects};
@@ -44,6 +48,9 @@ pub struct Kube {
     /// The cluster is known to have been formed before.
     formed: bool,
     seen: BTreeMap<BrokerId, Workload>,
+    certificates: Certificates,
+    /// Why brokers could not serve clients within TLS, if they are to.
+    listener_tls_wrong: Option<Refusal>,
     /// The volume that is about to be given up, by uid, and since when.
     doomed: Option<(String, Instant)>,
 }
@@ -52,7 +59,9 @@ impl Kube {
     /// The cluster of these inputs.
     #[must_use]
     pub fn new(objects: Objects, inputs: Inputs, formed: bool) -> Kube {
-        Kube { objects, inputs, formed, seen: BTreeMap::new(), doomed: None }
+        let (seen, certificates) = (BTreeMap::new(), Certificates::default());
+        let (listener_tls_wrong, doomed) = (None, None);
+        Kube { objects, inputs, formed, seen, certificates, listener_tls_wrong, doomed }
     }
 
     /// Takes over what the manifest says at the start of a pass.
@@ -72,6 +81,12 @@ impl Kube {
     pub fn selector(&self) -> String {
         let labels = self.inputs.pod_selector();
         labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// How the certificates are.
+    #[must_use]
+    pub fn certificates(&self) -> &certificates::Report {
+        self.certificates.report()
     }
 
     /// Some broker's template is as an earlier operator rendered it.
@@ -104,6 +119,9 @@ impl Kube {
     }
 
     async fn start(&self, id: BrokerId) -> Result<Outcome, KubeError> {
+        if let Some(refusal) = &self.listener_tls_wrong {
+            return Ok(Outcome::Later(format!("broker {id} is not started: {refusal}")));
+        }
         let live = self.seen.get(&id).and_then(|workload| workload.set.as_ref());
         self.objects.apply(&statefulset::build(&self.inputs, id, live)).await?;
         Ok(Outcome::Done)
@@ -135,6 +153,9 @@ impl Kube {
             None => return later("it is not there"),
             Some(Standing::Outdated) => return self.start(id).await,
             Some(Standing::Wanted | Standing::OlderRendering) => {}
+        }
+        if let Some(refusal) = &self.listener_tls_wrong {
+            return later(&refusal.to_string());
         }
         let Some(pod) = &workload.pod else { return later("it has no pod") };
         if !workload.is_observed() {
@@ -202,6 +223,20 @@ impl Kube {
         Ok(())
     }
 
+    /// Before anything that needs them.
+    async fn tend_certificates(&mut self, tended: &mut Tended) -> Result<(), KubeError> {
+        let there = self.seen.iter().filter(|(_, w)| w.set.is_some() || w.pod.is_some());
+        let around = Around {
+            names: &self.inputs.names,
+            wanted: self.brokers(),
+            there: there.map(|(id, _)| (*id, self.admin_address(*id))).collect(),
+            rotate: self.inputs.rotate.clone(),
+            now: Timestamp::now().as_second(),
+        };
+        tended.done.extend(self.certificates.tend(&self.objects, &around).await?);
+        Ok(())
+    }
+
     fn brokers(&self) -> BTreeSet<BrokerId> {
         let there = self.seen.iter().filter(|(_, workload)| workload.set.is_some());
         there.map(|(id, _)| *id).chain(1..=self.inputs.wanted.brokers).collect()
@@ -213,13 +248,16 @@ impl Platform for Kube {
 
     async fn observe(&mut self) -> Result<BTreeMap<BrokerId, Process>, KubeError> {
         let selector = self.inputs.names.selector();
-        let (sets, pods, claims) = tokio::try_join!(
+        let (sets, pods, claims, secrets) = tokio::try_join!(
+            self.objects.list(&selector),
             self.objects.list(&selector),
             self.objects.list(&selector),
             self.objects.list(&selector),
         )?;
         self.seen = seen::by_broker(sets, pods, claims);
+        self.certificates.take(&self.inputs.names, secrets);
         self.mark_gone().await?;
+        self.look_at_listener_tls().await?;
         if self.inputs.image.1 == ImageFrom::Operator
             && let Some(image) = self.pinned_image()
         {
@@ -243,6 +281,10 @@ impl Platform for Kube {
         Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
     }
 
+    fn credentials(&self) -> Credentials {
+        self.certificates.credentials()
+    }
+
     fn troubles(&self) -> Vec<String> {
         self.seen.values().filter_map(Workload::trouble).collect()
     }
@@ -260,6 +302,8 @@ impl Platform for Kube {
             self.doomed = None;
         }
         let mut tended = Tended::default();
+        tended.refused.extend(self.listener_tls_wrong.clone());
+        self.tend_certificates(&mut tended).await?;
         let inputs = &self.inputs;
         let names = &inputs.names;
         let mut note = |was_written: bool, what: String| {

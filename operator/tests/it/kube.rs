@@ -18,7 +18,7 @@ spec:
   replicas: 3
   image: registry.example/chronik-broker:1.2.3
   imagePullPolicy: IfNotPresent
-  listeners: {kafka: {port: 9992}}
+  listeners: {kafka: {port: 9992, tls: {secretName: web}}}
   storage: {size: 100Gi, class: fast, whenScaled: Delete, whenDeleted: Delete, segmentBytes: 1048576}
   resources: {requests: {cpu: 2, memory: 4096Mi}, limits: {memory: 4Gi}}
   broker: {connectionsMax: 500, cacheBytes: 67108864}
@@ -98,6 +98,8 @@ fn brokers_are_restarted_by_what_the_user_changes_and_by_nothing_else() {
         ("team: streams", "team: other"),
         ("memory: 4Gi", "memory: 5Gi"),
         ("racks: [a, b]", "racks: [a, c]"),
+        ("secretName: web", "secretName: other"),
+        (", tls: {secretName: web}", ""),
     ] {
         assert!(FULL.contains(old));
         let changed = inputs(&FULL.replace(old, new));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
+mod certificates;
 mod crd;
 mod fleet;
 mod kube;

@@ -56,6 +56,11 @@ fn a_wrong_value_is_named_with_its_field_and_the_reason() {
         "{replicas: 900, listeners: {kafka: {port: 58000}}}",
         "spec.listeners.kafka.port 58000: a port of brokers lies between 1024 and 55000",
     );
+    check(
+        "{listeners: {kafka: {tls: {secretName: No Secret}}}}",
+        "spec.listeners.kafka.tls.secretName \"No Secret\": a Secret's name has lower case letters, digits, \
+         '-' and '.'",
+    );
     check("{storage: {size: much}}", "spec.storage.size \"much\": a size is a quantity like 10Gi");
     check("{broker: {walBytes: 1}}", "spec.broker.walBytes 1: must be from 4194304 to 4294967296");
     check(
@@ -106,6 +111,8 @@ fn what_means_nothing_on_one_machine_is_named() {
     assert_eq!(named("{replicas: 3, broker: {cacheBytes: 1}}"), [""; 0]);
     let spec = "{image: x, storage: {size: 20Gi}, podTemplate: {labels: {a: b}}}";
     assert_eq!(named(spec), ["spec.image", "spec.storage.size", "spec.podTemplate"]);
+    let spec = "{listeners: {kafka: {tls: {secretName: web}}}}";
+    assert_eq!(named(spec), ["spec.listeners.kafka.tls"]);
 }
 
 #[test]

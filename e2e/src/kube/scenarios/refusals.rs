@@ -1,7 +1,7 @@
 //! What is refused, where, with which words, and that nothing changes.
 
 use anyhow::Result;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Scenario, ensure};
 use crate::kube::client::RATE;
@@ -19,7 +19,8 @@ pub(super) const AT_THE_API: Scenario = Scenario {
 
 pub(super) const IN_STATUS: Scenario = Scenario {
     name: "refused-in-status",
-    what: "fewer brokers than a topic has replicas: told in status and an Event, and nothing done",
+    what: "too few brokers for a topic, a Secret that is not there: told in status and an Event, and \
+           nothing done",
     needs: &["exec"],
     is_short: false,
     run: in_status,
@@ -34,6 +35,11 @@ fn at_the_api(world: &mut World) -> Result<()> {
         (patch(r#"{"spec":{"replicas":-1}}"#), "spec.replicas", "a cluster has at least 1 broker"),
         (patch(r#"{"spec":{"storage":{"size":"1Mi"}}}"#), "spec.storage", "a volume cannot shrink"),
         (patch(r#"{"spec":{"listeners":{"kafka":{"port":9999}}}}"#), "port", "cannot change"),
+        (
+            patch(r#"{"spec":{"listeners":{"kafka":{"tls":{"secretName":"No Secret"}}}}}"#),
+            "secretName",
+            "a Secret's name has lower case letters",
+        ),
     ] {
         let words = world.kubectl.refused(&arguments)?;
         ensure(words.contains(field), format!("{arguments:?} does not name {field}: {words}"))?;
@@ -54,18 +60,7 @@ fn in_status(world: &mut World) -> Result<()> {
     let before = world.cluster.pods()?;
     world.step("3 -> 2 asked for and refused", Some(&load), |world| {
         world.cluster.scale(2)?;
-        wait::until_every(PACE, "the refusal", STALL, || {
-            let object = world.cluster.object()?;
-            let refused = object.pointer("/status/refused").and_then(Value::as_array);
-            let is_told = refused.is_some_and(|list| {
-                list.iter().filter_map(Value::as_str).any(|text| text.contains("spec.replicas"))
-            });
-            if is_told && condition(&object, "Degraded") == Some("True") {
-                Ok(Look::Done(()))
-            } else {
-                wait::at(summary(&object))
-            }
-        })?;
+        wait_refused(world, "spec.replicas")?;
         load.wait_for_more(RATE as usize * 10, STALL)
     })?;
     ensure(world.cluster.pods()? == before, "a refused size has changed the brokers")?;
@@ -75,6 +70,30 @@ fn in_status(world: &mut World) -> Result<()> {
         world.cluster.scale(3)?;
         world.cluster.wait_converged(3)
     })?;
+    world.step("TLS asked for with a Secret that is not there", Some(&load), |world| {
+        let tls = |tls: Value| json!({"spec": {"listeners": {"kafka": {"tls": tls}}}});
+        world.cluster.patch(&tls(json!({"secretName": "not-there"})))?;
+        wait_refused(world, "there is no such Secret")?;
+        load.wait_for_more(RATE as usize * 10, STALL)?;
+        world.cluster.patch(&tls(Value::Null))?;
+        world.cluster.wait_converged(3)
+    })?;
     ensure(world.cluster.pods()? == before, "a withdrawn wish has changed the brokers")?;
     world.judge(load).map(drop)
+}
+
+/// Waits until status refuses something with these words, and the cluster is Degraded by it.
+fn wait_refused(world: &World, words: &str) -> Result<()> {
+    wait::until_every(PACE, "the refusal", STALL, || {
+        let object = world.cluster.object()?;
+        let refused = object.pointer("/status/refused").and_then(Value::as_array);
+        let is_told = refused.is_some_and(|list| {
+            list.iter().filter_map(Value::as_str).any(|text| text.contains(words))
+        });
+        if is_told && condition(&object, "Degraded") == Some("True") {
+            Ok(Look::Done(()))
+        } else {
+            wait::at(summary(&object))
+        }
+    })
 }

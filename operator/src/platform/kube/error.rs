@@ -13,6 +13,10 @@ pub enum KubeError {
     Silent { what: String, after: Duration },
     #[error("{what} was changed meanwhile; the next pass looks again")]
     Changed { what: String },
+    #[error("{what} is there already, and not as one of this cluster's; rename or delete it")]
+    Taken { what: String },
+    #[error("a certificate could not be made")]
+    Issue(#[source] chronik_tls::issue::IssueError),
     #[error("this operator does not lead any more, and changes nothing")]
     NotLeading,
     #[error("{0} is not a step of the platform")]
@@ -37,7 +41,8 @@ impl KubeError {
             KubeError::Silent { .. } => "silent",
             KubeError::Changed { .. } => "changed",
             KubeError::NotLeading => "not_leading",
-            KubeError::NotMine(_) | KubeError::Json { .. } => "internal",
+            KubeError::Taken { .. } => "taken",
+            KubeError::NotMine(_) | KubeError::Json { .. } | KubeError::Issue(_) => "internal",
             KubeError::PassTooLong(_) => "pass_too_long",
         }
     }
@@ -48,7 +53,7 @@ impl KubeError {
         Duration::from_secs(match self.kind() {
             "changed" => 1,
             // Nothing that a quick second try would change.
-            "forbidden" | "refused" | "internal" => 15,
+            "forbidden" | "refused" | "taken" | "internal" => 15,
             _ => 5,
         })
     }

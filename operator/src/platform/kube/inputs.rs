@@ -17,6 +17,10 @@ use crate::api::pod::{PodTemplate, PullPolicy};
 use crate::api::storage::WhenGone;
 use crate::validate::Wanted;
 
+/// The annotation of a `ChronikCluster` that asks for another authority of its certificates: whenever its
+/// value is another one, once.
+pub const ROTATE: &str = "chronik.io/rotate-ca";
+
 /// A port of a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Port {
@@ -76,6 +80,10 @@ pub struct Inputs {
     pub has_budget: bool,
     /// Whether the metrics of brokers have a service.
     pub has_metrics_service: bool,
+    /// The Secret with the certificate for Kafka clients, if they are served within TLS.
+    pub kafka_tls: Option<String>,
+    /// The request to replace the cluster's own authority, if there ever was one.
+    pub rotate: Option<String>,
 }
 
 /// Who chose the image.
@@ -127,6 +135,8 @@ impl Inputs {
             pod: spec.pod_template.clone().unwrap_or_default(),
             has_budget: spec.disruption_budget.clone().unwrap_or_default().enabled,
             has_metrics_service: spec.metrics.clone().unwrap_or_default().service,
+            kafka_tls: spec.listeners.kafka.tls.as_ref().map(|tls| tls.secret_name.clone()),
+            rotate: cluster.annotations().get(ROTATE).cloned(),
         })
     }
 
@@ -151,8 +161,9 @@ impl Inputs {
     /// The hash of what this broker's pod is made from.
     #[must_use]
     pub fn hash(&self, broker: BrokerId) -> String {
-        let Inputs { names, wanted, image, pull_policy, requests, limits, pod, .. } = self;
-        within::hash(&json!({
+        let Inputs { names, wanted, image, pull_policy, requests, limits, pod, kafka_tls, .. } =
+            self;
+        let mut all = json!({
             "image": image.0,
             "pullPolicy": pull_policy,
             "port": wanted.port,
@@ -162,7 +173,12 @@ impl Inputs {
             "limits": limits,
             "pod": pod,
             "domain": names.domain,
-        }))
+        });
+        // The name of the Secret: what is in it is taken over without a restart.
+        if let Some(secret) = kafka_tls {
+            all["kafkaTls"] = json!(secret);
+        }
+        within::hash(&all)
     }
 }
 

@@ -71,6 +71,24 @@ impl Names {
         format!("{}-seeds", self.cluster)
     }
 
+    /// The name of the Secret with the cluster's own authority.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        format!("{}-ca", self.cluster)
+    }
+
+    /// The name of the Secret with a broker's certificate.
+    #[must_use]
+    pub fn certificate(&self, broker: BrokerId) -> String {
+        format!("{}-{broker}-tls", self.cluster)
+    }
+
+    /// The name of the Secret with the operator's certificate.
+    #[must_use]
+    pub fn operator_certificate(&self) -> String {
+        format!("{}-operator-tls", self.cluster)
+    }
+
     /// The DNS name of a broker.
     #[must_use]
     pub fn host(&self, broker: BrokerId) -> String {

@@ -164,6 +164,32 @@ impl Objects {
         .await
     }
 
+    /// Makes an object, or writes over exactly the version that it names: of two who do so at the
+    /// same time only one succeeds.
+    pub async fn put<K: Kind>(&self, object: &K) -> Result<K, KubeError> {
+        let (meta, params) = (
+            object.meta(),
+            PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() },
+        );
+        let name = meta.name.clone().unwrap_or_default();
+        let (api, is_new) = (self.api::<K>(), meta.resource_version.is_none());
+        let done = self
+            .change(|| format!("write {} {name}", K::KIND), async {
+                if is_new {
+                    api.create(&params, object).await
+                } else {
+                    api.replace(&name, &params, object).await
+                }
+            })
+            .await;
+        match done {
+            Err(KubeError::Changed { .. }) if is_new => {
+                Err(KubeError::Taken { what: format!("{} {name}", K::KIND) })
+            }
+            other => other,
+        }
+    }
+
     /// Changes some fields of an object that exists.
     pub async fn merge<K: Kind>(&self, name: &str, patch: &Value) -> Result<K, KubeError> {
         let params =

@@ -6,8 +6,8 @@ use chronik_plan::BrokerId;
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapKeySelector, Container, ContainerPort, EnvVar, EnvVarSource,
     HTTPGetAction, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec,
-    Probe, ResourceRequirements, SeccompProfile, SecurityContext, VolumeMount,
-    WeightedPodAffinityTerm,
+    Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume,
+    VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -21,6 +21,12 @@ pub const DATA: &str = "data";
 /// The container.
 pub const CONTAINER: &str = "broker";
 const MOUNT: &str = "/var/lib/chronik";
+/// The volume with the certificate for peers and the operator.
+const TLS: &str = "tls";
+const TLS_MOUNT: &str = "/etc/chronik/tls";
+/// The volume with the certificate for Kafka clients.
+const KAFKA_TLS: &str = "kafka-tls";
+const KAFKA_TLS_MOUNT: &str = "/etc/chronik/kafka-tls";
 const USER: i64 = 10001;
 /// Longer than a broker takes to hand its leaderships over and to end.
 const GRACE_S: i64 = 60;
@@ -36,6 +42,7 @@ pub fn template(inputs: &Inputs, broker: BrokerId) -> PodTemplateSpec {
         metadata: Some(ObjectMeta { labels: Some(labels), annotations, ..ObjectMeta::default() }),
         spec: Some(PodSpec {
             containers: vec![container(inputs, broker)],
+            volumes: Some(volumes(inputs, broker)),
             termination_grace_period_seconds: Some(GRACE_S),
             security_context: Some(pod.security_context.clone().unwrap_or_else(not_root)),
             automount_service_account_token: Some(false),
@@ -86,12 +93,40 @@ fn container(inputs: &Inputs, broker: BrokerId) -> Container {
         liveness_probe: Some(probe("/healthz", 10, 6)),
         readiness_probe: Some(probe("/readyz", 2, 2)),
         security_context: Some(confined()),
-        volume_mounts: Some(vec![VolumeMount {
-            name: DATA.into(),
-            mount_path: MOUNT.into(),
-            ..VolumeMount::default()
-        }]),
+        volume_mounts: Some(mounts(inputs)),
         ..Container::default()
+    }
+}
+
+fn volumes(inputs: &Inputs, broker: BrokerId) -> Vec<Volume> {
+    let own = secret(TLS, inputs.names.certificate(broker));
+    let clients = inputs.kafka_tls.iter().map(|name| secret(KAFKA_TLS, name.clone()));
+    [own].into_iter().chain(clients).collect()
+}
+
+fn mounts(inputs: &Inputs) -> Vec<VolumeMount> {
+    let data =
+        VolumeMount { name: DATA.into(), mount_path: MOUNT.into(), ..VolumeMount::default() };
+    let clients = inputs.kafka_tls.iter().map(|_| mounted(KAFKA_TLS, KAFKA_TLS_MOUNT));
+    [data, mounted(TLS, TLS_MOUNT)].into_iter().chain(clients).collect()
+}
+
+/// A Secret as files. The whole of it is mounted, never one key by a subPath: only then are files
+/// replaced when the Secret is.
+fn secret(volume: &str, name: String) -> Volume {
+    Volume {
+        name: volume.into(),
+        secret: Some(SecretVolumeSource { secret_name: Some(name), ..Default::default() }),
+        ..Volume::default()
+    }
+}
+
+fn mounted(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.into(),
+        mount_path: path.into(),
+        read_only: Some(true),
+        ..VolumeMount::default()
     }
 }
 
@@ -107,10 +142,12 @@ fn arguments(inputs: &Inputs, broker: BrokerId) -> Vec<String> {
         format!("--peer-listen=0.0.0.0:{peer}"),
         // A name, not the pod's address: after a loss of all pods nobody would know anybody's.
         format!("--peer-advertised={host}:{peer}"),
+        format!("--tls-dir={TLS_MOUNT}"),
         format!("--http-listen=0.0.0.0:{}", inputs.port(Port::Http)),
         "--log-format=json".to_owned(),
     ];
     arguments.extend(inputs.wanted.rack(broker).map(|rack| format!("--rack={rack}")));
+    arguments.extend(inputs.kafka_tls.iter().map(|_| format!("--kafka-tls-dir={KAFKA_TLS_MOUNT}")));
     let settings = inputs.wanted.settings.iter();
     arguments.extend(settings.map(|(flag, value)| format!("{flag}={value}")));
     arguments
