@@ -19,4 +19,5 @@ mod operator;
 mod scenario;
 mod size;
 mod target;
+mod topics;
 mod traps;
