@@ -10,6 +10,7 @@ mod operator;
 mod refusals;
 mod roll;
 mod size;
+mod topics;
 
 use anyhow::{Result, bail};
 
@@ -57,6 +58,8 @@ pub const ALL: &[Scenario] = &[
     operator::UPGRADED,
     operator::NO_API,
     operator::QUIET,
+    topics::OBJECTS,
+    topics::NAMESPACE,
     lifecycle::RECREATED,
     lifecycle::NAMESPACE,
 ];
