@@ -2,3 +2,4 @@
 
 mod convert;
 pub mod service;
+mod topics;

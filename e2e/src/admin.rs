@@ -1,5 +1,7 @@
 //! The admin and peer services as a caller sees them, blocking: tests play the operator.
 
+pub mod topics;
+
 use std::sync::Arc;
 use std::time::Duration;
 

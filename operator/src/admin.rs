@@ -2,6 +2,7 @@
 
 pub mod convert;
 pub mod grpc;
+pub mod topics;
 
 /// The admin service, generated from `broker/proto/admin.proto`.
 #[allow(

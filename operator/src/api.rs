@@ -6,3 +6,4 @@ pub mod pod;
 pub mod policy;
 pub mod status;
 pub mod storage;
+pub mod topic;

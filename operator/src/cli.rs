@@ -42,8 +42,12 @@ pub enum Command {
         #[command(flatten)]
         local: LocalArgs,
     },
-    /// Print the CRD as YAML.
-    Crd,
+    /// Print a CRD as YAML.
+    Crd {
+        /// Of which kind.
+        #[arg(value_enum, default_value_t = CrdName::Chronikclusters)]
+        kind: CrdName,
+    },
     /// Print the cluster's state as of the operator's last pass.
     Status {
         /// The manifest.
@@ -52,6 +56,15 @@ pub enum Command {
         #[command(flatten)]
         local: LocalArgs,
     },
+}
+
+/// The kinds of objects that the operator reads.
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum CrdName {
+    /// `ChronikCluster`.
+    Chronikclusters,
+    /// `ChronikTopic`.
+    Chroniktopics,
 }
 
 /// Where brokers run.

@@ -8,6 +8,7 @@ pub mod lease;
 pub mod metrics;
 pub mod news;
 pub mod stall;
+pub mod topics;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::side_effects::SideEffects;
 use cluster::Passes;
 use lease::Candidate;
 use metrics::Metrics;
+use topics::TopicPasses;
 
 /// A watch that died is noticed after this long: kube itself has no timeout for reading.
 const WATCH_S: u32 = 30;
@@ -101,21 +103,27 @@ pub async fn run(options: Options, end: impl Future<Output = ()>) -> Result<(), 
     metrics.set_leading(true);
     let reporter =
         Reporter { controller: FIELD_MANAGER.into(), instance: Some(options.identity.clone()) };
+    let (side_effects, recorder) =
+        (SideEffects::from_environment(), Recorder::new(client.clone(), reporter));
+    let topics = Arc::new(TopicPasses::new(
+        client.clone(),
+        fence.clone(),
+        side_effects.clone(),
+        recorder.clone(),
+        Arc::clone(&metrics),
+    ));
     let passes = Arc::new(Passes::new(
         client.clone(),
         options.settings,
         fence,
-        SideEffects::from_environment(),
-        Recorder::new(client.clone(), reporter),
+        side_effects,
+        recorder,
         metrics,
     ));
     let mut controllers = tokio::task::JoinSet::new();
-    if options.namespaces.is_empty() {
-        controllers.spawn(watch(Scope::All(client), passes));
-    } else {
-        for namespace in options.namespaces {
-            controllers.spawn(watch(Scope::One(client.clone(), namespace), Arc::clone(&passes)));
-        }
+    for scope in Scope::of(&client, options.namespaces) {
+        controllers.spawn(topics::watch::watch(scope.clone(), Arc::clone(&topics)));
+        controllers.spawn(watch(scope, Arc::clone(&passes)));
     }
     let outcome = tokio::select! {
         () = candidate.keep() => Err(ControllerError::LeaseLost),
@@ -129,12 +137,20 @@ pub async fn run(options: Options, end: impl Future<Output = ()>) -> Result<(), 
 }
 
 /// Where to look.
+#[derive(Clone)]
 enum Scope {
     All(Client),
     One(Client, String),
 }
 
 impl Scope {
+    fn of(client: &Client, namespaces: Vec<String>) -> Vec<Scope> {
+        if namespaces.is_empty() {
+            return vec![Scope::All(client.clone())];
+        }
+        namespaces.into_iter().map(|name| Scope::One(client.clone(), name)).collect()
+    }
+
     fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,

@@ -4,8 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use chronik_operator::api::cluster::crd_yaml;
-use chronik_operator::cli::{Cli, Command, KubeArgs, LogFormat, PlatformName};
+use chronik_operator::api::{cluster, topic};
+use chronik_operator::cli::{Cli, Command, CrdName, KubeArgs, LogFormat, PlatformName};
 use chronik_operator::controller::{self, Options};
 use chronik_operator::platform::kube::inputs::Settings;
 use chronik_operator::{reconcile::describe, run};
@@ -27,7 +27,10 @@ fn main() -> ExitCode {
 fn start_logs(cli: &Cli) {
     let kube = match &cli.command {
         Command::Run { platform: PlatformName::Kube, kube, .. } => Some(kube),
-        Command::Run { .. } | Command::Plan { .. } | Command::Crd | Command::Status { .. } => None,
+        Command::Run { .. }
+        | Command::Plan { .. }
+        | Command::Crd { .. }
+        | Command::Status { .. } => None,
     };
     let default = if kube.is_some() { "info" } else { "off" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("CHRONIK_LOG")
@@ -66,7 +69,13 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Plan { file, local } => runtime.block_on(run::plan(&file, &local))?,
         Command::Status { file, local } => run::status(&file, &local)?,
-        Command::Crd => std::io::stdout().write_all(crd_yaml()?.as_bytes())?,
+        Command::Crd { kind } => {
+            let yaml = match kind {
+                CrdName::Chronikclusters => cluster::crd_yaml()?,
+                CrdName::Chroniktopics => topic::crd_yaml()?,
+            };
+            std::io::stdout().write_all(yaml.as_bytes())?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! What the operator asks of a broker, as plain data. The shell converts it from and to gRPC
 //! (`broker/proto/admin.proto`); [`crate::core`] answers it.
 
+pub mod topic;
+
 use std::collections::BTreeMap;
 
 use crate::ids::{BrokerId, Index, PartitionId, PeerId, Term, Uuid};
@@ -61,6 +63,8 @@ pub enum AdminRequest {
         /// The retired directory's id.
         directory: Uuid,
     },
+    /// About one topic.
+    Topic(topic::TopicOrder),
 }
 
 /// The answer to an [`AdminRequest`].
@@ -75,6 +79,8 @@ pub enum AdminResponse {
         /// The bridge-encoded `ConfState` after it.
         conf_state: Vec<u8>,
     },
+    /// To what is asked or ordered about a topic.
+    Topic(topic::TopicDescription),
     /// To the orders that answer nothing else.
     Done,
 }

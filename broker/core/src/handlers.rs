@@ -39,6 +39,7 @@ mod operations;
 mod placing;
 mod refusal;
 mod sync_group;
+mod topic_orders;
 mod view;
 
 use std::sync::Arc;
@@ -48,6 +49,7 @@ use kafka_protocol::protocol::StrBytes;
 
 pub(crate) use groups::Groups;
 pub(crate) use init_producer_id::ProducerIds;
+pub(crate) use topic_orders::order as order_topic;
 
 use crate::core::Core;
 use crate::core::input::Token;

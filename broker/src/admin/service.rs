@@ -1,13 +1,15 @@
 //! The admin service: each call is one [`AdminRequest`]; what an answer means is the core's.
 
+use chronik_core::admin::topic::TopicOrder;
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse};
 use chronik_core::ids::BrokerId;
 use chronik_tls::identity::{Identity, Role};
 use tonic::{Request, Response, Status};
 
-use super::convert;
+use super::{convert, topics};
 use crate::node::handle::{Handle, Stopped};
 use crate::peer::accept::Caller;
+use crate::proto::admin as proto;
 use crate::proto::admin::admin_server::Admin;
 use crate::proto::admin::{
     BrokerRequest, ChangeMembershipRequest, ChangeMembershipResponse, DescribeRequest,
@@ -49,9 +51,18 @@ impl AdminService {
     async fn order(&self, request: AdminRequest) -> Result<Response<Done>, Status> {
         match self.ask(request).await? {
             AdminResponse::Done => Ok(Response::new(Done {})),
-            AdminResponse::Described(_) | AdminResponse::MembershipChanged { .. } => {
-                Err(mismatched())
-            }
+            AdminResponse::Described(_)
+            | AdminResponse::MembershipChanged { .. }
+            | AdminResponse::Topic(_) => Err(mismatched()),
+        }
+    }
+
+    async fn topic(&self, order: TopicOrder) -> Result<Response<proto::Topic>, Status> {
+        match self.ask(AdminRequest::Topic(order)).await? {
+            AdminResponse::Topic(topic) => Ok(Response::new(topics::described(topic))),
+            AdminResponse::Done
+            | AdminResponse::Described(_)
+            | AdminResponse::MembershipChanged { .. } => Err(mismatched()),
         }
     }
 }
@@ -75,7 +86,9 @@ impl Admin for AdminService {
         let DescribeRequest { detail } = request.into_inner();
         match self.ask(AdminRequest::Describe { detail }).await? {
             AdminResponse::Described(d) => Ok(Response::new(convert::description(*d))),
-            AdminResponse::Done | AdminResponse::MembershipChanged { .. } => Err(mismatched()),
+            AdminResponse::Done
+            | AdminResponse::MembershipChanged { .. }
+            | AdminResponse::Topic(_) => Err(mismatched()),
         }
     }
 
@@ -96,7 +109,9 @@ impl Admin for AdminService {
             AdminResponse::MembershipChanged { applied_index, conf_state } => {
                 Ok(Response::new(ChangeMembershipResponse { applied_index, conf_state }))
             }
-            AdminResponse::Done | AdminResponse::Described(_) => Err(mismatched()),
+            AdminResponse::Done | AdminResponse::Described(_) | AdminResponse::Topic(_) => {
+                Err(mismatched())
+            }
         }
     }
 
@@ -140,6 +155,37 @@ impl Admin for AdminService {
     async fn wipe(&self, request: Request<WipeRequest>) -> Result<Response<Done>, Status> {
         let directory = convert::directory(&request.into_inner().directory)?;
         self.order(AdminRequest::Wipe { directory }).await
+    }
+
+    async fn describe_topic(
+        &self,
+        request: Request<proto::DescribeTopicRequest>,
+    ) -> Result<Response<proto::Topic>, Status> {
+        let proto::DescribeTopicRequest { name } = request.into_inner();
+        self.topic(TopicOrder::Describe { name }).await
+    }
+
+    async fn create_topic(
+        &self,
+        request: Request<proto::CreateTopicRequest>,
+    ) -> Result<Response<proto::Topic>, Status> {
+        self.topic(topics::create(request.into_inner())?).await
+    }
+
+    async fn alter_topic(
+        &self,
+        request: Request<proto::AlterTopicRequest>,
+    ) -> Result<Response<proto::Topic>, Status> {
+        self.topic(topics::alter(request.into_inner())?).await
+    }
+
+    async fn delete_topic(
+        &self,
+        request: Request<proto::DeleteTopicRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let proto::DeleteTopicRequest { name, id } = request.into_inner();
+        let id = topics::id(&id)?;
+        self.order(AdminRequest::Topic(TopicOrder::Delete { name, id })).await
     }
 }
 

@@ -152,6 +152,7 @@ fn keep(world: &World, scenario: &str) -> Result<PathBuf> {
         }
     }
     write("clusters.yaml", world.kubectl.run(&["get", "chronikclusters", "-o", "yaml"]))?;
+    write("topics.yaml", world.kubectl.run(&["get", "chroniktopics", "-o", "yaml"]))?;
     write("describe.txt", world.cluster.describe().map(|nodes| format!("{nodes:#?}")))?;
     Ok(dir)
 }

@@ -11,6 +11,7 @@ mod operator;
 mod refusals;
 mod roll;
 mod size;
+mod topics;
 
 use anyhow::{Result, bail};
 
@@ -60,6 +61,8 @@ pub const ALL: &[Scenario] = &[
     operator::UPGRADED,
     operator::NO_API,
     operator::QUIET,
+    topics::OBJECTS,
+    topics::NAMESPACE,
     lifecycle::RECREATED,
     lifecycle::NAMESPACE,
 ];

@@ -20,4 +20,5 @@ mod scenario;
 mod size;
 mod target;
 mod tls;
+mod topics;
 mod traps;

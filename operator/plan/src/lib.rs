@@ -20,6 +20,7 @@ mod roll;
 mod safety;
 mod size;
 mod step;
+pub mod topic;
 mod view;
 
 pub use desired::{Desired, Rolling, VolumePolicy};

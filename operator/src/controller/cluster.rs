@@ -32,9 +32,9 @@ use crate::validate::validate;
 use chronik_plan::Refusal;
 
 /// While something is under way.
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 /// While nothing is: what no watch tells (a broker that fell silent) is seen after this long.
-const IDLE: Duration = Duration::from_secs(15);
+pub(super) const IDLE: Duration = Duration::from_secs(15);
 /// With it, set to the id of the lost cluster, a new cluster is made where the old one's data is gone.
 const ACCEPT_LOSS: &str = "chronik.io/accept-loss-of-cluster";
 
@@ -265,6 +265,6 @@ fn refusals(before: &ClusterStatus, refused: &[Refusal], live: &ChronikCluster) 
 }
 
 /// Up to a fifth more, so that many clusters do not all come at once.
-fn jitter() -> Duration {
+pub(super) fn jitter() -> Duration {
     Duration::from_millis(RandomState::new().hash_one(()) % 3000)
 }

@@ -55,6 +55,12 @@ struct CertificateOf {
     holder: String,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Topic {
+    namespace: String,
+    topic: String,
+}
+
 /// What is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -67,6 +73,7 @@ pub struct Metrics {
     certificates: Family<CertificateOf, Gauge>,
     /// Whose certificates are told, by cluster.
     certified: Mutex<BTreeMap<(String, String), BTreeSet<String>>>,
+    topics: Family<Topic, Gauge>,
     leading: Gauge,
     watching: AtomicBool,
 }
@@ -82,6 +89,7 @@ impl Default for Metrics {
             ready: Family::default(),
             certificates: Family::default(),
             certified: Mutex::default(),
+            topics: Family::default(),
             leading: Gauge::default(),
             watching: AtomicBool::new(false),
         }
@@ -147,6 +155,25 @@ impl Metrics {
         self.ready.remove(&Cluster { namespace, cluster });
     }
 
+    /// A pass over this `ChronikTopic` is over.
+    pub fn topic_passed(&self, namespace: &str, topic: &str, is_ready: bool, took: Duration) {
+        self.reconciles.inc();
+        self.seconds.observe(took.as_secs_f64());
+        let labels = Topic { namespace: namespace.to_owned(), topic: topic.to_owned() };
+        self.topics.get_or_create(&labels).set(i64::from(is_ready));
+    }
+
+    /// A step for a topic was taken.
+    pub fn topic_step(&self, kind: &str) {
+        self.steps.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+    }
+
+    /// This `ChronikTopic` is gone.
+    pub fn forget_topic(&self, namespace: &str, topic: &str) {
+        let labels = Topic { namespace: namespace.to_owned(), topic: topic.to_owned() };
+        self.topics.remove(&labels);
+    }
+
     /// Whether this operator leads.
     pub fn set_leading(&self, leads: bool) {
         self.leading.set(i64::from(leads));
@@ -159,7 +186,11 @@ impl Metrics {
 
     fn render(&self) -> String {
         let mut registry = Registry::with_prefix("chronik_operator");
-        registry.register("reconciles", "Passes over a cluster", self.reconciles.clone());
+        registry.register(
+            "reconciles",
+            "Passes over a cluster or a topic",
+            self.reconciles.clone(),
+        );
         registry.register("reconcile_errors", "Passes that failed, by kind", self.errors.clone());
         registry.register("plan_steps", "Steps that were planned, by kind", self.steps.clone());
         registry.register("reconcile_seconds", "How long passes took", self.seconds.clone());
@@ -170,6 +201,7 @@ impl Metrics {
             "Until when certificates are valid, in seconds since 1970",
             self.certificates.clone(),
         );
+        registry.register("topic_ready", "Whether a topic is as asked", self.topics.clone());
         registry.register("leading", "Whether this operator leads", self.leading.clone());
         let mut text = String::new();
         // Writing to a String cannot fail.

@@ -171,6 +171,39 @@ impl Admin for Broker {
     async fn wipe(&self, request: Request<proto::WipeRequest>) -> Result<Response<Done>, Status> {
         self.order(&Step::Wipe { to: self.id, directory: request.into_inner().directory })
     }
+
+    async fn describe_topic(
+        &self,
+        _: Request<proto::DescribeTopicRequest>,
+    ) -> Result<Response<proto::Topic>, Status> {
+        Err(no_topics())
+    }
+
+    async fn create_topic(
+        &self,
+        _: Request<proto::CreateTopicRequest>,
+    ) -> Result<Response<proto::Topic>, Status> {
+        Err(no_topics())
+    }
+
+    async fn alter_topic(
+        &self,
+        _: Request<proto::AlterTopicRequest>,
+    ) -> Result<Response<proto::Topic>, Status> {
+        Err(no_topics())
+    }
+
+    async fn delete_topic(
+        &self,
+        _: Request<proto::DeleteTopicRequest>,
+    ) -> Result<Response<Done>, Status> {
+        Err(no_topics())
+    }
+}
+
+/// The model has groups, but no topics as objects.
+fn no_topics() -> Status {
+    Status::unimplemented("the model makes no topics")
 }
 
 /// Reads a change as a broker would: by what it asks of each peer.

@@ -15,3 +15,4 @@ mod model_rolls;
 #[path = "../../plan/tests/it/model_steps.rs"]
 mod model_steps;
 mod reconcile;
+mod topics;

@@ -54,6 +54,11 @@ impl<D: Disk> Core<D> {
                 return self.order_meta(token, &Command::RemoveBroker { broker, directory });
             }
             AdminRequest::Wipe { directory } => self.wipe(directory),
+            AdminRequest::Topic(order) => {
+                return crate::handlers::order_topic(self, order, move |core, answer| {
+                    core.answer_order(token, answer);
+                });
+            }
         };
         self.answer_order(token, answer);
     }

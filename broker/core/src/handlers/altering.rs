@@ -14,7 +14,7 @@ use crate::ids::BrokerId;
 use crate::log::disk::Disk;
 use crate::meta::{Command, ConfigResource, State};
 
-const TOPIC: i8 = 2;
+pub(super) const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
 /// One resource of a request.

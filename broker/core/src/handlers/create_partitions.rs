@@ -50,7 +50,7 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &CreateP
     }
 }
 
-fn command(state: &State, asked: &CreatePartitionsTopic) -> Result<Command, Failure> {
+pub(super) fn command(state: &State, asked: &CreatePartitionsTopic) -> Result<Command, Failure> {
     let topic = state
         .topic_by_name(asked.name.as_str())
         .ok_or(Failure::from(KafkaError::UnknownTopicOrPartition))?;

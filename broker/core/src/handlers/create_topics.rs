@@ -71,7 +71,7 @@ fn create<D: Disk>(
 }
 
 /// The command that makes what is asked for.
-fn command(state: &State, topic: &CreatableTopic, id: Uuid) -> Result<Command, Failure> {
+pub(super) fn command(state: &State, topic: &CreatableTopic, id: Uuid) -> Result<Command, Failure> {
     let name = topic.name.as_str();
     if state.topic_by_name(name).is_some() {
         let message = format!("topic {name:?} exists already");

@@ -17,8 +17,8 @@ use crate::log::disk::Disk;
 use crate::meta::configs::{ConfigType, Effective, broker_config, topic_config};
 use crate::meta::{Command, ConfigResource, State};
 
-const SET: i8 = 0;
-const DELETE: i8 = 1;
+pub(super) const SET: i8 = 0;
+pub(super) const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
@@ -49,7 +49,7 @@ fn response(altered: Altered) -> AlterConfigsResourceResponse {
         .with_error_message(message)
 }
 
-fn command(state: &State, asked: &AlterConfigsResource) -> Result<Command, Failure> {
+pub(super) fn command(state: &State, asked: &AlterConfigsResource) -> Result<Command, Failure> {
     let resource = resource(state, asked.resource_type, asked.resource_name.as_str())?;
     let mut changes = BTreeMap::new();
     for config in &asked.configs {

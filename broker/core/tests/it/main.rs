@@ -22,5 +22,6 @@ mod relaxed;
 mod retention;
 mod stalled;
 mod streams;
+mod topic_orders;
 mod topics;
 mod unsynced;

@@ -10,3 +10,4 @@ mod replacements;
 mod rolls;
 mod rules;
 mod scenarios;
+mod topics;
