@@ -72,6 +72,7 @@ pub fn without_effect_here(cluster: &ChronikCluster) -> Vec<&'static str> {
         ("spec.storage.whenDeleted", spec.storage.when_deleted != plain.when_deleted),
         ("spec.resources", spec.resources.is_some()),
         ("spec.podTemplate", spec.pod_template.is_some()),
+        ("spec.networkPolicy", spec.network_policy.is_some()),
     ];
     set.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field).collect()
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
 use crate::api::broker::BrokerSettings;
+use crate::api::network::NetworkPolicySpec;
 use crate::api::pod::{PodTemplate, PullPolicy, Resources};
 use crate::api::status::ClusterStatus;
 use crate::api::storage::Storage;
@@ -71,6 +72,9 @@ pub struct ChronikClusterSpec {
     /// What brokers' pods have beyond what the operator gives them. Kubernetes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
+    /// Who may connect to brokers. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicySpec>,
     /// Leave everything as it is: look, and change nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
@@ -125,18 +129,26 @@ pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
     let mut crd = serde_yaml::to_value(ChronikCluster::crd())?;
     let versions = crd.get_mut("spec").and_then(|spec| spec.get_mut("versions"));
     for version in versions.and_then(Value::as_sequence_mut).into_iter().flatten() {
-        let spec = ["schema", "openAPIV3Schema", "properties", "spec", "properties", "podTemplate"];
-        let template = spec.iter().try_fold(version, |at, key| at.get_mut(*key));
-        let fields = template.and_then(|t| t.get_mut("properties")).and_then(Value::as_mapping_mut);
-        for (_, field) in fields.into_iter().flatten() {
-            let purpose = field.get("description").cloned();
-            strip_descriptions(field);
-            if let (Some(purpose), Some(field)) = (purpose, field.as_mapping_mut()) {
-                field.insert("description".into(), purpose);
+        let spec = ["schema", "openAPIV3Schema", "properties", "spec", "properties"];
+        let Some(spec) = spec.iter().try_fold(version, |at, key| at.get_mut(*key)) else {
+            continue;
+        };
+        for embedding in ["podTemplate", "networkPolicy"] {
+            let fields = spec.get_mut(embedding).and_then(|field| field.get_mut("properties"));
+            for (_, field) in fields.and_then(Value::as_mapping_mut).into_iter().flatten() {
+                keep_own_description(field);
             }
         }
     }
     serde_yaml::to_string(&crd)
+}
+
+fn keep_own_description(field: &mut Value) {
+    let purpose = field.get("description").cloned();
+    strip_descriptions(field);
+    if let (Some(purpose), Some(field)) = (purpose, field.as_mapping_mut()) {
+        field.insert("description".into(), purpose);
+    }
 }
 
 fn strip_descriptions(schema: &mut Value) {

@@ -10,6 +10,7 @@ pub mod names;
 pub mod nodes;
 pub mod objects;
 pub mod pod;
+pub mod policy;
 pub mod quantity;
 pub mod replace;
 pub mod seeds;
@@ -276,6 +277,7 @@ impl Platform for Kube {
         );
         let seeds = seeds::build(inputs, &self.brokers());
         note(self.objects.ensure(&seeds).await?, format!("apply ConfigMap {}", names.seeds()));
+        policy::tend(&self.objects, inputs, &mut tended).await?;
         for workload in self.seen.values() {
             self.tend_set(workload, &mut tended).await?;
             self.tend_volume(workload, &mut tended).await?;

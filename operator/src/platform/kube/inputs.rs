@@ -13,6 +13,7 @@ use serde_json::json;
 use super::names::{CLUSTER_LABEL, Names};
 use super::{quantity, within};
 use crate::api::cluster::ChronikCluster;
+use crate::api::network::NetworkPolicySpec;
 use crate::api::pod::{PodTemplate, PullPolicy};
 use crate::api::storage::WhenGone;
 use crate::validate::Wanted;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub broker_image: String,
     /// What DNS names of services end with.
     pub cluster_domain: String,
+    /// The namespace that the operator itself runs in.
+    pub namespace: String,
 }
 
 /// Everything that a cluster's objects are made from.
@@ -72,6 +75,10 @@ pub struct Inputs {
     pub limits: BTreeMap<String, Quantity>,
     /// What the user says about pods.
     pub pod: PodTemplate,
+    /// Who may connect.
+    pub network_policy: Option<NetworkPolicySpec>,
+    /// The namespace that the operator itself runs in.
+    pub operator_namespace: String,
 }
 
 /// Who chose the image.
@@ -121,6 +128,8 @@ impl Inputs {
             requests,
             limits,
             pod: spec.pod_template.clone().unwrap_or_default(),
+            network_policy: spec.network_policy.clone(),
+            operator_namespace: settings.namespace.clone(),
         })
     }
 
