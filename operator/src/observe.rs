@@ -30,6 +30,7 @@ pub async fn observe<P: Platform>(
 ) -> Result<Sight, P::Error> {
     let mut sight = Sight::default();
     sight.observed.processes = platform.observe().await?;
+    sight.observed.racks = platform.racks();
     sight.observed.rebalanced_at = rebalanced_at.cloned();
     let mut calls = tokio::task::JoinSet::new();
     for (id, _) in sight.observed.processes.iter().filter(|(_, p)| p.running) {

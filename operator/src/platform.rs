@@ -54,6 +54,10 @@ pub trait Platform {
     fn admin_address(&self, broker: BrokerId) -> Option<String> {
         Some(self.addresses(broker).peer)
     }
+    /// Where brokers stand, as far as it was seen; only if the manifest asks for it.
+    fn racks(&self) -> BTreeMap<BrokerId, String> {
+        BTreeMap::new()
+    }
     /// Brokers that do not come up, in the platform's own words.
     fn troubles(&self) -> Vec<String> {
         Vec::new()

@@ -22,6 +22,8 @@ pub struct Wanted {
     pub settings: Vec<(&'static str, u64)>,
     /// Racks, in turn.
     pub racks: Vec<String>,
+    /// The label of nodes that names the rack instead.
+    pub rack_label: Option<String>,
     /// Nothing is to be changed.
     pub paused: bool,
 }
@@ -34,6 +36,7 @@ impl Wanted {
             cluster_id: cluster_id.into(),
             brokers: self.brokers,
             when_scaled: self.when_scaled,
+            platform_racks: self.rack_label.is_some(),
         }
     }
 
@@ -72,6 +75,7 @@ pub fn without_effect_here(cluster: &ChronikCluster) -> Vec<&'static str> {
         ("spec.storage.whenDeleted", spec.storage.when_deleted != plain.when_deleted),
         ("spec.resources", spec.resources.is_some()),
         ("spec.podTemplate", spec.pod_template.is_some()),
+        ("spec.rack", spec.rack.is_some()),
         ("spec.networkPolicy", spec.network_policy.is_some()),
     ];
     set.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field).collect()
@@ -117,6 +121,7 @@ pub fn validate(
         port,
         settings,
         racks: spec.racks.clone(),
+        rack_label: spec.rack.as_ref().map(|rack| rack.topology_key.clone()),
         paused: spec.paused,
     })
 }

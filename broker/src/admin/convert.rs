@@ -116,6 +116,7 @@ fn broker(broker: BrokerDescription) -> proto::Broker {
         peer_address,
         cordoned,
         fenced,
+        told_rack,
         replicas,
         leaders,
     } = broker;
@@ -127,6 +128,7 @@ fn broker(broker: BrokerDescription) -> proto::Broker {
         peer_address,
         cordoned,
         fenced,
+        told_rack,
         replicas,
         leaders,
     }

@@ -52,6 +52,7 @@ impl Operator {
                 cluster_id: "sim".to_owned(),
                 brokers,
                 when_scaled: VolumePolicy::Retain,
+                platform_racks: false,
             },
             formed: false,
             rebalanced_at: None,
@@ -170,6 +171,7 @@ impl World {
         });
         let mut observed = Observed {
             processes: processes.collect(),
+            racks: BTreeMap::new(),
             nodes: BTreeMap::new(),
             formed: self.operator.formed,
             rebalanced_at: self.operator.rebalanced_at.clone(),

@@ -19,4 +19,6 @@ pub struct Desired {
     pub brokers: u32,
     /// What becomes of volumes when the cluster shrinks.
     pub when_scaled: VolumePolicy,
+    /// The racks that the platform knows are to be told to the cluster; otherwise brokers' own count.
+    pub platform_racks: bool,
 }

@@ -40,7 +40,9 @@ use crate::api::storage::Storage;
         .message("a cluster's name has at most 40 characters: broker names are made from it"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("a cluster's name has lower case letters, digits and '-', begins with a letter \
-                  and ends with a letter or digit")
+                  and ends with a letter or digit"),
+    validation = Rule::new("!has(self.spec.rack) || !has(self.spec.racks) || self.spec.racks.size() == 0")
+        .message("racks come from spec.racks or from nodes (spec.rack), not from both")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ChronikClusterSpec {
@@ -84,6 +86,20 @@ pub struct ChronikClusterSpec {
     #[schemars(length(max = 100))]
     #[x_kube(validation = Rule::new("self.all(r, r.size() > 0)").message("a rack has a name"))]
     pub racks: Vec<String>,
+    /// Failure domains by a label of nodes, in place of `racks`. It takes effect at once: nothing is
+    /// restarted, and what is placed already stays where it is. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<RackFromNodes>,
+}
+
+/// The rack of a broker is what a label of its pod's node says.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RackFromNodes {
+    /// The label, such as `topology.kubernetes.io/zone`. The operator needs the right to read nodes.
+    #[schemars(length(min = 1, max = 316))]
+    #[x_kube(validation = Rule::new("self.size() > 0").message("a label has a name"))]
+    pub topology_key: String,
 }
 
 fn default_replicas() -> i32 {

@@ -12,6 +12,7 @@ pub mod objects;
 pub mod pod;
 pub mod policy;
 pub mod quantity;
+pub mod racks;
 pub mod replace;
 pub mod seeds;
 pub mod seen;
@@ -44,6 +45,8 @@ pub struct Kube {
     /// The cluster is known to have been formed before.
     formed: bool,
     seen: BTreeMap<BrokerId, Workload>,
+    /// Where brokers stand, by their nodes' labels, and why it is not known of others.
+    racks: racks::Racks,
     /// The volume that is about to be given up, by uid, and since when.
     doomed: Option<(String, Instant)>,
 }
@@ -52,7 +55,14 @@ impl Kube {
     /// The cluster of these inputs.
     #[must_use]
     pub fn new(objects: Objects, inputs: Inputs, formed: bool) -> Kube {
-        Kube { objects, inputs, formed, seen: BTreeMap::new(), doomed: None }
+        Kube {
+            objects,
+            inputs,
+            formed,
+            seen: BTreeMap::new(),
+            racks: racks::Racks::default(),
+            doomed: None,
+        }
     }
 
     /// Takes over what the manifest says at the start of a pass.
@@ -220,6 +230,7 @@ impl Platform for Kube {
         )?;
         self.seen = seen::by_broker(sets, pods, claims);
         self.mark_gone().await?;
+        self.see_racks().await?;
         if self.inputs.image.1 == ImageFrom::Operator
             && let Some(image) = self.pinned_image()
         {
@@ -241,6 +252,10 @@ impl Platform for Kube {
         Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
     }
 
+    fn racks(&self) -> BTreeMap<BrokerId, String> {
+        self.racks.known.clone()
+    }
+
     fn troubles(&self) -> Vec<String> {
         self.seen.values().filter_map(Workload::trouble).collect()
     }
@@ -258,6 +273,7 @@ impl Platform for Kube {
             self.doomed = None;
         }
         let mut tended = Tended::default();
+        tended.refused.extend(self.racks.refusal(&self.inputs));
         let inputs = &self.inputs;
         let names = &inputs.names;
         let mut note = |was_written: bool, what: String| {
@@ -299,6 +315,7 @@ impl Platform for Kube {
             | Step::Uncordon { .. }
             | Step::Drain { .. }
             | Step::Rebalance { .. }
+            | Step::SetRack { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => Err(KubeError::NotMine(step.to_string())),
         }

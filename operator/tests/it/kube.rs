@@ -131,6 +131,12 @@ fn brokers_are_restarted_by_what_the_user_changes_and_by_nothing_else() {
 }
 
 #[test]
+fn racks_of_nodes_restart_nobody() {
+    let with = inputs("spec: {replicas: 3, rack: {topologyKey: topology.kubernetes.io/zone}}");
+    assert_eq!(statefulset::build(&with, 1, None), statefulset::build(&inputs(PLAIN), 1, None));
+}
+
+#[test]
 fn an_image_that_the_operator_chose_stays_when_the_operator_changes_its_mind() {
     let cluster = cluster(PLAIN);
     let settings = Settings {

@@ -71,6 +71,22 @@ fn a_wrong_value_is_named_with_its_field_and_the_reason() {
 }
 
 #[test]
+fn racks_come_from_one_place() {
+    let both = "{racks: [a, b], rack: {topologyKey: zone}}";
+    let found = refusals("a", both, None);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let why = "racks come from spec.racks or from nodes (spec.rack), not from both";
+    assert!(found[0].ends_with(why), "{found:?}");
+    assert_eq!(refusals("a", "{racks: [], rack: {topologyKey: zone}}", None), [""; 0]);
+    assert_eq!(refusals("a", "{racks: [a]}", None), [""; 0]);
+    let found = refusals("a", "{rack: {topologyKey: ''}}", None);
+    assert_eq!(found, ["spec.rack.topologyKey \"\": a label has a name"]);
+    let label = |spec| validate(&parse(&manifest("a", spec)).unwrap(), None).unwrap().rack_label;
+    assert_eq!(label("{rack: {topologyKey: zone}}"), Some("zone".into()));
+    assert_eq!(label("{}"), None);
+}
+
+#[test]
 fn a_peer_of_the_network_policy_says_who_it_is() {
     let check = |peer: &str, expected: &[&str]| {
         for field in ["kafkaFrom", "monitoringFrom"] {
@@ -121,8 +137,9 @@ fn too_many_brokers_for_one_machine_are_refused_there_only() {
 fn what_means_nothing_on_one_machine_is_named() {
     let named = |spec| without_effect_here(&parse(&manifest("a", spec)).unwrap());
     assert_eq!(named("{replicas: 3, broker: {cacheBytes: 1}}"), [""; 0]);
-    let spec = "{image: x, storage: {size: 20Gi}, podTemplate: {labels: {a: b}}, networkPolicy: {enabled: true}}";
-    let all = ["spec.image", "spec.storage.size", "spec.podTemplate", "spec.networkPolicy"];
+    let spec = "{image: x, storage: {size: 20Gi}, podTemplate: {labels: {a: b}}, rack: {topologyKey: zone}, networkPolicy: {enabled: true}}";
+    let all =
+        ["spec.image", "spec.storage.size", "spec.podTemplate", "spec.rack", "spec.networkPolicy"];
     assert_eq!(named(spec), all);
 }
 
