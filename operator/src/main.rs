@@ -49,7 +49,11 @@ fn options(kube: KubeArgs) -> Options {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let alone = || format!("{host}-{}", std::process::id());
     Options {
-        settings: Settings { broker_image: kube.broker_image, cluster_domain: kube.cluster_domain },
+        settings: Settings {
+            broker_image: kube.broker_image,
+            cluster_domain: kube.cluster_domain,
+            namespace: kube.own_namespace.clone(),
+        },
         namespaces: kube.watch_namespaces.into_iter().filter(|n| !n.is_empty()).collect(),
         own_namespace: kube.own_namespace,
         identity: kube.identity.unwrap_or_else(alone),

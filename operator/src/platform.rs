@@ -59,6 +59,11 @@ pub trait Platform {
     fn credentials(&self) -> Credentials {
         Credentials::Plain
     }
+
+    /// Where brokers stand, as far as it was seen; only if the manifest asks for it.
+    fn racks(&self) -> BTreeMap<BrokerId, String> {
+        BTreeMap::new()
+    }
     /// Brokers that do not come up, in the platform's own words.
     fn troubles(&self) -> Vec<String> {
         Vec::new()

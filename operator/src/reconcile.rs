@@ -113,6 +113,7 @@ impl<P: Platform> Reconciler<P> {
             | Step::Uncordon { to, .. }
             | Step::Drain { to, .. }
             | Step::Rebalance { to }
+            | Step::SetRack { to, .. }
             | Step::RemoveBroker { to, .. }
             | Step::Wipe { to, .. } => *to,
         };

@@ -23,6 +23,8 @@ pub struct Wanted {
     pub settings: Vec<(&'static str, u64)>,
     /// Racks, in turn.
     pub racks: Vec<String>,
+    /// The label of nodes that names the rack instead.
+    pub rack_label: Option<String>,
     /// Nothing is to be changed.
     pub paused: bool,
     /// How brokers are restarted for a change.
@@ -38,6 +40,7 @@ impl Wanted {
             brokers: self.brokers,
             when_scaled: self.when_scaled,
             rolling: self.rolling,
+            platform_racks: self.rack_label.is_some(),
         }
     }
 
@@ -80,6 +83,8 @@ pub fn without_effect_here(cluster: &ChronikCluster) -> Vec<&'static str> {
         ("spec.rolling", spec.rolling.is_some()),
         ("spec.disruptionBudget", spec.disruption_budget.is_some()),
         ("spec.metrics", spec.metrics.is_some()),
+        ("spec.rack", spec.rack.is_some()),
+        ("spec.networkPolicy", spec.network_policy.is_some()),
     ];
     set.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field).collect()
 }
@@ -124,6 +129,7 @@ pub fn validate(
         port,
         settings,
         racks: spec.racks.clone(),
+        rack_label: spec.rack.as_ref().map(|rack| rack.topology_key.clone()),
         paused: spec.paused,
         rolling: spec.rolling.as_ref().map(rolling).unwrap_or_default(),
     })

@@ -51,6 +51,15 @@ pub enum AdminRequest {
     Drain(BrokerId),
     /// Set the targets of all groups so that all brokers that are not cordoned carry their share.
     Rebalance,
+    /// Where a broker stands, for placement and for clients; it takes effect at once.
+    SetRack {
+        /// The broker.
+        broker: BrokerId,
+        /// Its directory id, so that a newer incarnation is never meant by mistake.
+        directory: Uuid,
+        /// The rack; none to go by what the broker says of itself.
+        rack: Option<String>,
+    },
     /// Forget a broker that holds no replica any more.
     RemoveBroker {
         /// The broker.
@@ -199,6 +208,8 @@ pub struct BrokerDescription {
     pub cordoned: bool,
     /// Its session has expired.
     pub fenced: bool,
+    /// Where it stands, as last ordered.
+    pub told_rack: Option<String>,
     /// Data groups that it is a member of, or that are to have it as a member.
     pub replicas: u32,
     /// Data groups whose last reported leader it is.

@@ -118,6 +118,7 @@ fn broker(broker: BrokerDescription) -> proto::Broker {
         peer_address,
         cordoned,
         fenced,
+        told_rack,
         replicas,
         leaders,
     } = broker;
@@ -129,6 +130,7 @@ fn broker(broker: BrokerDescription) -> proto::Broker {
         peer_address,
         cordoned,
         fenced,
+        told_rack,
         replicas,
         leaders,
     }

@@ -14,7 +14,7 @@ use crate::proto::admin::admin_server::Admin;
 use crate::proto::admin::{
     BrokerRequest, ChangeMembershipRequest, ChangeMembershipResponse, DescribeRequest,
     DescribeResponse, Done, InitializeRequest, RebalanceRequest, RemoveBrokerRequest,
-    TransferLeadershipRequest, WipeRequest,
+    SetRackRequest, TransferLeadershipRequest, WipeRequest,
 };
 
 /// The metadata key that names the leader in a "not leader" status.
@@ -140,6 +140,13 @@ impl Admin for AdminService {
     ) -> Result<Response<Done>, Status> {
         let RebalanceRequest {} = request.into_inner();
         self.order(AdminRequest::Rebalance).await
+    }
+
+    async fn set_rack(&self, request: Request<SetRackRequest>) -> Result<Response<Done>, Status> {
+        let SetRackRequest { broker, directory, rack } = request.into_inner();
+        let broker = convert::broker_id(broker)?;
+        let directory = convert::directory(&directory)?;
+        self.order(AdminRequest::SetRack { broker, directory, rack }).await
     }
 
     async fn remove_broker(

@@ -260,6 +260,14 @@ fn unary_calls_reach_the_core_and_come_back() {
             };
             let error = AdminError::NotLeader { what: "__meta".into(), leader: Some(BrokerId(3)) };
             world.put_out([Output::AdminReply { token, result: Err(error) }]).await;
+            let Input::Admin { token, request } = world.script.next().await else {
+                panic!("no admin call");
+            };
+            let AdminRequest::SetRack { broker: BrokerId(4), directory, rack } = request else {
+                panic!("another call");
+            };
+            assert_eq!((directory.as_u128(), rack.as_deref()), (5, Some("r")));
+            world.put_out([Output::AdminReply { token, result: Ok(AdminResponse::Done) }]).await;
         };
         let calls = async {
             let broker = admin::BrokerRequest { broker: 4 };
@@ -267,6 +275,9 @@ fn unary_calls_reach_the_core_and_come_back() {
             let refused = operator.uncordon(broker).await.unwrap_err();
             assert_eq!(refused.code(), Code::Unavailable);
             assert_eq!(refused.metadata().get("chronik-leader").unwrap(), "3");
+            let rack = Some("r".to_owned());
+            let directory = Uuid::from_u128(5).to_string();
+            operator.set_rack(admin::SetRackRequest { broker: 4, directory, rack }).await.unwrap();
             let wrong = operator.wipe(admin::WipeRequest { directory: "x".into() }).await;
             assert_eq!(wrong.unwrap_err().code(), Code::InvalidArgument);
         };

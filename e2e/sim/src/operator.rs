@@ -53,6 +53,7 @@ impl Operator {
                 brokers,
                 when_scaled: VolumePolicy::Retain,
                 rolling: Rolling::default(),
+                platform_racks: false,
             },
             formed: false,
             rebalanced_at: None,
@@ -171,6 +172,7 @@ impl World {
         });
         let mut observed = Observed {
             processes: processes.collect(),
+            racks: BTreeMap::new(),
             nodes: BTreeMap::new(),
             formed: self.operator.formed,
             rebalanced_at: self.operator.rebalanced_at.clone(),

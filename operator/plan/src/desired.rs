@@ -21,6 +21,8 @@ pub struct Desired {
     pub when_scaled: VolumePolicy,
     /// How brokers are restarted for a change.
     pub rolling: Rolling,
+    /// The racks that the platform knows are to be told to the cluster; otherwise brokers' own count.
+    pub platform_racks: bool,
 }
 
 /// How brokers are restarted for a change.

@@ -15,6 +15,7 @@ pub mod mutant;
 mod observed;
 mod outcome;
 mod processes;
+mod racks;
 mod replace;
 mod roll;
 mod safety;
@@ -74,6 +75,7 @@ fn plan_cluster(desired: &Desired, view: &View<'_>, plan: &mut Plan) {
     size::record_intent(view, &size, plan);
     let meta_settled = meta_group::plan(view, &size, plan);
     let moving = moves::plan(view, plan);
+    racks::plan(desired, view, plan);
     if !view.meta.open && meta_settled {
         plan.steps.extend(birth::complete(desired, view));
     }

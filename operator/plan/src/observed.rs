@@ -24,6 +24,8 @@ pub fn broker_of(peer: PeerId) -> BrokerId {
 pub struct Observed {
     /// What the platform holds, by broker id: processes and volumes that exist.
     pub processes: BTreeMap<BrokerId, Process>,
+    /// Where brokers stand, as far as the platform knows. One that is missing is not known.
+    pub racks: BTreeMap<BrokerId, String>,
     /// Brokers that answered `Describe` in this pass.
     pub nodes: BTreeMap<BrokerId, Node>,
     /// The cluster is known to have been formed before. Only ever a brake.
@@ -150,6 +152,8 @@ pub struct Member {
     pub cordoned: bool,
     /// Its session has expired.
     pub fenced: bool,
+    /// Where it stands, as it was last told to the cluster.
+    pub told_rack: Option<String>,
     /// Data groups that it is a member of, or is to be a member of.
     pub replicas: u32,
 }

@@ -84,6 +84,8 @@ pub enum Step {
     Drain { to: BrokerId, broker: BrokerId },
     /// Aim all groups so that every broker carries its share.
     Rebalance { to: BrokerId },
+    /// Tell the cluster where a broker stands, or (`None`) that it is to go by the broker's own word.
+    SetRack { to: BrokerId, broker: BrokerId, directory: String, rack: Option<String> },
     /// Forget a broker.
     RemoveBroker { to: BrokerId, broker: BrokerId, directory: String },
     /// Empty a retired data directory, so that its id can be used again.
@@ -108,7 +110,8 @@ impl Step {
             | Step::Cordon { .. }
             | Step::Uncordon { .. }
             | Step::Drain { .. }
-            | Step::Rebalance { .. } => false,
+            | Step::Rebalance { .. }
+            | Step::SetRack { .. } => false,
         }
     }
 }
@@ -130,6 +133,7 @@ impl Step {
             Step::Uncordon { .. } => "Uncordon",
             Step::Drain { .. } => "Drain",
             Step::Rebalance { .. } => "Rebalance",
+            Step::SetRack { .. } => "SetRack",
             Step::RemoveBroker { .. } => "RemoveBroker",
             Step::Wipe { .. } => "Wipe",
         }
@@ -151,6 +155,7 @@ impl Step {
             | Step::Uncordon { .. }
             | Step::Drain { .. }
             | Step::Rebalance { .. }
+            | Step::SetRack { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => None,
         }
@@ -178,6 +183,12 @@ impl fmt::Display for Step {
             Step::Uncordon { broker, .. } => write!(f, "uncordon broker {broker}: it stays"),
             Step::Drain { broker, .. } => write!(f, "aim all groups away from broker {broker}"),
             Step::Rebalance { .. } => f.write_str("give every broker its share of the groups"),
+            Step::SetRack { broker, rack: Some(rack), .. } => {
+                write!(f, "tell the cluster that broker {broker} is in rack {rack}")
+            }
+            Step::SetRack { broker, rack: None, .. } => {
+                write!(f, "go by what broker {broker} says of its rack")
+            }
             Step::RemoveBroker { broker, .. } => {
                 write!(f, "forget broker {broker}, which holds nothing any more")
             }

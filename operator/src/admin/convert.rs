@@ -51,6 +51,7 @@ fn meta(meta: &proto::Meta) -> Meta {
             meta_peer: b.meta_peer,
             cordoned: b.cordoned,
             fenced: b.fenced,
+            told_rack: b.told_rack.clone(),
             replicas: b.replicas,
         };
         (b.id, member)

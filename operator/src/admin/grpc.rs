@@ -161,6 +161,11 @@ pub async fn perform(
         Step::Rebalance { .. } => {
             client.rebalance(proto::RebalanceRequest {}).await.map(drop).map_err(refused)
         }
+        Step::SetRack { broker, directory, rack, .. } => {
+            let (directory, rack) = (directory.clone(), rack.clone());
+            let request = proto::SetRackRequest { broker: *broker, directory, rack };
+            client.set_rack(request).await.map(drop).map_err(refused)
+        }
         Step::RemoveBroker { broker, directory, .. } => {
             let directory = directory.clone();
             let request = proto::RemoveBrokerRequest { broker: *broker, directory };

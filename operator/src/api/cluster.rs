@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
 use crate::api::broker::BrokerSettings;
+use crate::api::network::NetworkPolicySpec;
 use crate::api::pod::{PodTemplate, PullPolicy, Resources};
 use crate::api::policy::{DisruptionBudget, Metrics, Rolling};
 use crate::api::status::ClusterStatus;
@@ -40,7 +41,9 @@ use crate::api::storage::Storage;
         .message("a cluster's name has at most 40 characters: broker names are made from it"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("a cluster's name has lower case letters, digits and '-', begins with a letter \
-                  and ends with a letter or digit")
+                  and ends with a letter or digit"),
+    validation = Rule::new("!has(self.spec.rack) || !has(self.spec.racks) || self.spec.racks.size() == 0")
+        .message("racks come from spec.racks or from nodes (spec.rack), not from both")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ChronikClusterSpec {
@@ -72,6 +75,9 @@ pub struct ChronikClusterSpec {
     /// What brokers' pods have beyond what the operator gives them. Kubernetes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
+    /// Who may connect to brokers. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicySpec>,
     /// Leave everything as it is: look, and change nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
@@ -81,6 +87,10 @@ pub struct ChronikClusterSpec {
     #[schemars(length(max = 100))]
     #[x_kube(validation = Rule::new("self.all(r, r.size() > 0)").message("a rack has a name"))]
     pub racks: Vec<String>,
+    /// Failure domains by a label of nodes, in place of `racks`. It takes effect at once: nothing is
+    /// restarted, and what is placed already stays where it is. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<RackFromNodes>,
     /// How brokers are restarted for a change. Kubernetes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling: Option<Rolling>,
@@ -90,6 +100,16 @@ pub struct ChronikClusterSpec {
     /// How brokers' metrics are found. Kubernetes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
+}
+
+/// The rack of a broker is what a label of its pod's node says.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RackFromNodes {
+    /// The label, such as `topology.kubernetes.io/zone`. The operator needs the right to read nodes.
+    #[schemars(length(min = 1, max = 316))]
+    #[x_kube(validation = Rule::new("self.size() > 0").message("a label has a name"))]
+    pub topology_key: String,
 }
 
 fn default_replicas() -> i32 {
@@ -151,18 +171,26 @@ pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
     let mut crd = serde_yaml::to_value(ChronikCluster::crd())?;
     let versions = crd.get_mut("spec").and_then(|spec| spec.get_mut("versions"));
     for version in versions.and_then(Value::as_sequence_mut).into_iter().flatten() {
-        let spec = ["schema", "openAPIV3Schema", "properties", "spec", "properties", "podTemplate"];
-        let template = spec.iter().try_fold(version, |at, key| at.get_mut(*key));
-        let fields = template.and_then(|t| t.get_mut("properties")).and_then(Value::as_mapping_mut);
-        for (_, field) in fields.into_iter().flatten() {
-            let purpose = field.get("description").cloned();
-            strip_descriptions(field);
-            if let (Some(purpose), Some(field)) = (purpose, field.as_mapping_mut()) {
-                field.insert("description".into(), purpose);
+        let spec = ["schema", "openAPIV3Schema", "properties", "spec", "properties"];
+        let Some(spec) = spec.iter().try_fold(version, |at, key| at.get_mut(*key)) else {
+            continue;
+        };
+        for embedding in ["podTemplate", "networkPolicy"] {
+            let fields = spec.get_mut(embedding).and_then(|field| field.get_mut("properties"));
+            for (_, field) in fields.and_then(Value::as_mapping_mut).into_iter().flatten() {
+                keep_own_description(field);
             }
         }
     }
     serde_yaml::to_string(&crd)
+}
+
+fn keep_own_description(field: &mut Value) {
+    let purpose = field.get("description").cloned();
+    strip_descriptions(field);
+    if let (Some(purpose), Some(field)) = (purpose, field.as_mapping_mut()) {
+        field.insert("description".into(), purpose);
+    }
 }
 
 fn strip_descriptions(schema: &mut Value) {

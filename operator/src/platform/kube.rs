@@ -12,7 +12,9 @@ pub mod names;
 pub mod nodes;
 pub mod objects;
 pub mod pod;
+pub mod policy;
 pub mod quantity;
+pub mod racks;
 pub mod replace;
 pub mod seeds;
 pub mod seen;
@@ -51,6 +53,8 @@ pub struct Kube {
     certificates: Certificates,
     /// Why brokers could not serve clients within TLS, if they are to.
     listener_tls_wrong: Option<Refusal>,
+    /// Where brokers stand, by their nodes' labels, and why it is not known of others.
+    racks: racks::Racks,
     /// The volume that is about to be given up, by uid, and since when.
     doomed: Option<(String, Instant)>,
 }
@@ -60,8 +64,8 @@ impl Kube {
     #[must_use]
     pub fn new(objects: Objects, inputs: Inputs, formed: bool) -> Kube {
         let (seen, certificates) = (BTreeMap::new(), Certificates::default());
-        let (listener_tls_wrong, doomed) = (None, None);
-        Kube { objects, inputs, formed, seen, certificates, listener_tls_wrong, doomed }
+        let (racks, listener_tls_wrong, doomed) = (racks::Racks::default(), None, None);
+        Kube { objects, inputs, formed, seen, certificates, listener_tls_wrong, racks, doomed }
     }
 
     /// Takes over what the manifest says at the start of a pass.
@@ -258,6 +262,7 @@ impl Platform for Kube {
         self.certificates.take(&self.inputs.names, secrets);
         self.mark_gone().await?;
         self.look_at_listener_tls().await?;
+        self.see_racks().await?;
         if self.inputs.image.1 == ImageFrom::Operator
             && let Some(image) = self.pinned_image()
         {
@@ -285,6 +290,10 @@ impl Platform for Kube {
         self.certificates.credentials()
     }
 
+    fn racks(&self) -> BTreeMap<BrokerId, String> {
+        self.racks.known.clone()
+    }
+
     fn troubles(&self) -> Vec<String> {
         self.seen.values().filter_map(Workload::trouble).collect()
     }
@@ -304,6 +313,7 @@ impl Platform for Kube {
         let mut tended = Tended::default();
         tended.refused.extend(self.listener_tls_wrong.clone());
         self.tend_certificates(&mut tended).await?;
+        tended.refused.extend(self.racks.refusal(&self.inputs));
         let inputs = &self.inputs;
         let names = &inputs.names;
         let mut note = |was_written: bool, what: String| {
@@ -332,6 +342,7 @@ impl Platform for Kube {
         );
         let seeds = seeds::build(inputs, &self.brokers());
         note(self.objects.ensure(&seeds).await?, format!("apply ConfigMap {}", names.seeds()));
+        policy::tend(&self.objects, inputs, &mut tended).await?;
         for workload in self.seen.values() {
             self.tend_set(workload, &mut tended).await?;
             self.tend_volume(workload, &mut tended).await?;
@@ -353,6 +364,7 @@ impl Platform for Kube {
             | Step::Uncordon { .. }
             | Step::Drain { .. }
             | Step::Rebalance { .. }
+            | Step::SetRack { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => Err(KubeError::NotMine(step.to_string())),
         }

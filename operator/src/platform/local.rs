@@ -299,6 +299,7 @@ impl Platform for Local {
             | Step::Uncordon { .. }
             | Step::Drain { .. }
             | Step::Rebalance { .. }
+            | Step::SetRack { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => Err(LocalError::NotMine(step.to_string())),
         }

@@ -57,6 +57,10 @@ impl Platform for Fleet {
         Addresses { kafka: at.clone(), peer: at.clone(), http: at }
     }
 
+    fn racks(&self) -> BTreeMap<BrokerId, String> {
+        lock(&self.world).observe(0).racks
+    }
+
     fn configure(&mut self, _: &Wanted) {}
 
     async fn execute(&mut self, step: &Step) -> Result<Outcome, Infallible> {
@@ -168,6 +172,14 @@ impl Admin for Broker {
         self.order(&Step::RemoveBroker { to: self.id, broker, directory })
     }
 
+    async fn set_rack(
+        &self,
+        request: Request<proto::SetRackRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let proto::SetRackRequest { broker, directory, rack } = request.into_inner();
+        self.order(&Step::SetRack { to: self.id, broker, directory, rack })
+    }
+
     async fn wipe(&self, request: Request<proto::WipeRequest>) -> Result<Response<Done>, Status> {
         self.order(&Step::Wipe { to: self.id, directory: request.into_inner().directory })
     }
@@ -248,6 +260,7 @@ fn description(id: BrokerId, node: &Node) -> proto::DescribeResponse {
                 meta_peer: b.meta_peer,
                 cordoned: b.cordoned,
                 fenced: b.fenced,
+                told_rack: b.told_rack.clone(),
                 replicas: b.replicas,
                 ..proto::Broker::default()
             })

@@ -48,16 +48,17 @@ fn cluster(spec: &str) -> ChronikCluster {
     cluster
 }
 
-fn inputs(spec: &str) -> Inputs {
+pub(crate) fn inputs(spec: &str) -> Inputs {
     let cluster = cluster(spec);
     let settings = Settings {
         broker_image: "chronik-broker:default".into(),
         cluster_domain: "cluster.local".into(),
+        namespace: "chronik-system".into(),
     };
     Inputs::new(&cluster, validate(&cluster, None).unwrap(), &settings, None).unwrap()
 }
 
-fn yaml(object: &impl serde::Serialize) -> String {
+pub(crate) fn yaml(object: &impl serde::Serialize) -> String {
     serde_yaml::to_string(object).unwrap()
 }
 
@@ -136,10 +137,19 @@ fn brokers_are_restarted_by_what_the_user_changes_and_by_nothing_else() {
 }
 
 #[test]
+fn racks_of_nodes_restart_nobody() {
+    let with = inputs("spec: {replicas: 3, rack: {topologyKey: topology.kubernetes.io/zone}}");
+    assert_eq!(statefulset::build(&with, 1, None), statefulset::build(&inputs(PLAIN), 1, None));
+}
+
+#[test]
 fn an_image_that_the_operator_chose_stays_when_the_operator_changes_its_mind() {
     let cluster = cluster(PLAIN);
-    let settings =
-        Settings { broker_image: "chronik-broker:newer".into(), cluster_domain: "x".into() };
+    let settings = Settings {
+        broker_image: "chronik-broker:newer".into(),
+        cluster_domain: "x".into(),
+        namespace: "x".into(),
+    };
     let wanted = validate(&cluster, None).unwrap();
     let pinned = Inputs::new(&cluster, wanted, &settings, Some("chronik-broker:default")).unwrap();
     assert_eq!(pinned.image.0, "chronik-broker:default");
@@ -148,7 +158,8 @@ fn an_image_that_the_operator_chose_stays_when_the_operator_changes_its_mind() {
 #[test]
 fn an_amount_that_is_none_is_refused_by_name() {
     let cluster = cluster("spec: {resources: {limits: {memory: much}}}");
-    let settings = Settings { broker_image: "x".into(), cluster_domain: "x".into() };
+    let x = || "x".to_owned();
+    let settings = Settings { broker_image: x(), cluster_domain: x(), namespace: x() };
     let wanted = validate(&cluster, None).unwrap();
     let refused = Inputs::new(&cluster, wanted, &settings, None).unwrap_err();
     assert_eq!(

@@ -18,6 +18,7 @@ fn wanted() -> Wanted {
         port: 31800,
         settings: vec![("--segment-bytes", 1 << 20)],
         racks: vec!["a".into(), "b".into()],
+        rack_label: None,
         paused: false,
         rolling: chronik_plan::Rolling::default(),
     }

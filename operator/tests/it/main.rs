@@ -14,5 +14,6 @@ mod model;
 mod model_rolls;
 #[path = "../../plan/tests/it/model_steps.rs"]
 mod model_steps;
+mod policy;
 mod reconcile;
 mod topics;

@@ -80,6 +80,43 @@ fn a_wrong_value_is_named_with_its_field_and_the_reason() {
 }
 
 #[test]
+fn racks_come_from_one_place() {
+    let both = "{racks: [a, b], rack: {topologyKey: zone}}";
+    let found = refusals("a", both, None);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let why = "racks come from spec.racks or from nodes (spec.rack), not from both";
+    assert!(found[0].ends_with(why), "{found:?}");
+    assert_eq!(refusals("a", "{racks: [], rack: {topologyKey: zone}}", None), [""; 0]);
+    assert_eq!(refusals("a", "{racks: [a]}", None), [""; 0]);
+    let found = refusals("a", "{rack: {topologyKey: ''}}", None);
+    assert_eq!(found, ["spec.rack.topologyKey \"\": a label has a name"]);
+    let label = |spec| validate(&parse(&manifest("a", spec)).unwrap(), None).unwrap().rack_label;
+    assert_eq!(label("{rack: {topologyKey: zone}}"), Some("zone".into()));
+    assert_eq!(label("{}"), None);
+}
+
+#[test]
+fn a_peer_of_the_network_policy_says_who_it_is() {
+    let check = |peer: &str, expected: &[&str]| {
+        for field in ["kafkaFrom", "monitoringFrom"] {
+            let spec = format!("{{networkPolicy: {{enabled: true, {field}: [{peer}]}}}}");
+            let found = refusals("a", &spec, None);
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.starts_with(&format!("spec.networkPolicy.{field} ")), "{found}");
+                assert!(found.ends_with(expected), "{found}");
+            }
+        }
+    };
+    check("{podSelector: {}}", &[]);
+    check("{podSelector: {}, namespaceSelector: {matchLabels: {a: b}}}", &[]);
+    check("{ipBlock: {cidr: 10.0.0.0/8}}", &[]);
+    check("{}", &["a peer is a podSelector, a namespaceSelector, both of them, or an ipBlock"]);
+    let both = "{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}";
+    check(both, &["an ipBlock stands alone in its peer"]);
+}
+
+#[test]
 fn volumes_do_not_shrink_and_keep_their_class() {
     let (small, large) = ("{storage: {size: 1024Mi}}", "{storage: {size: 2Gi}}");
     assert_eq!(refusals("a", large, Some(small)), [""; 0]);
@@ -109,6 +146,10 @@ fn too_many_brokers_for_one_machine_are_refused_there_only() {
 fn what_means_nothing_on_one_machine_is_named() {
     let named = |spec| without_effect_here(&parse(&manifest("a", spec)).unwrap());
     assert_eq!(named("{replicas: 3, broker: {cacheBytes: 1}}"), [""; 0]);
+    let spec = "{image: x, storage: {size: 20Gi}, podTemplate: {labels: {a: b}}, rack: {topologyKey: zone}, networkPolicy: {enabled: true}}";
+    let all =
+        ["spec.image", "spec.storage.size", "spec.podTemplate", "spec.rack", "spec.networkPolicy"];
+    assert_eq!(named(spec), all);
     let spec = "{image: x, storage: {size: 20Gi}, podTemplate: {labels: {a: b}}}";
     assert_eq!(named(spec), ["spec.image", "spec.storage.size", "spec.podTemplate"]);
     let spec = "{listeners: {kafka: {tls: {secretName: web}}}}";

@@ -17,6 +17,7 @@ fn wanted(brokers: u32) -> Wanted {
         port: 31000,
         settings: Vec::new(),
         racks: Vec::new(),
+        rack_label: Some("topology.kubernetes.io/zone".into()),
         paused: false,
         rolling: chronik_plan::Rolling::default(),
     }

@@ -36,13 +36,13 @@ impl<D: Disk> Core<D> {
 
     /// Where clients find a broker.
     pub(crate) fn endpoint(&self, broker: BrokerId) -> Option<NodeEndpoint> {
-        let known = &self.meta.broker(broker)?.registration;
-        let (host, port) = known.kafka_address.rsplit_once(':')?;
+        let known = self.meta.broker(broker)?;
+        let (host, port) = known.registration.kafka_address.rsplit_once(':')?;
         Some(NodeEndpoint {
             node_id: i32::try_from(broker.0).ok()?,
             host: StrBytes::from_string(host.to_owned()),
             port: port.parse().ok()?,
-            rack: known.rack.clone().map(StrBytes::from_string),
+            rack: known.rack().map(|rack| StrBytes::from_string(rack.to_owned())),
         })
     }
 

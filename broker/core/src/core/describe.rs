@@ -61,6 +61,7 @@ impl<D: Disk> Core<D> {
                 peer_address: broker.registration.peer_address.clone(),
                 cordoned: broker.cordoned,
                 fenced: broker.fenced,
+                told_rack: broker.told_rack.clone(),
                 replicas: counts.replicas,
                 leaders: counts.leaders,
             }

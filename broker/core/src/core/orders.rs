@@ -18,6 +18,9 @@ use crate::raft::group::{NotProposed, Proposed};
 use crate::raft::membership::ChangeRefused;
 use crate::raft::ready::Committed;
 
+/// The longest name of a rack.
+const RACK_BYTES_MAX: usize = 255;
+
 impl<D: Disk> Core<D> {
     pub(super) fn order(&mut self, token: u64, request: AdminRequest) {
         let answer = match request {
@@ -49,6 +52,15 @@ impl<D: Disk> Core<D> {
             },
             AdminRequest::Rebalance => {
                 return self.order_targets(token, placement::rebalance(&self.meta));
+            }
+            AdminRequest::SetRack { broker, directory, rack } => {
+                match check_rack(rack.as_deref()) {
+                    Ok(()) => {
+                        let command = Command::SetRack { broker, directory, rack };
+                        return self.order_meta(token, &command);
+                    }
+                    Err(error) => Err(error),
+                }
             }
             AdminRequest::RemoveBroker { broker, directory } => {
                 return self.order_meta(token, &Command::RemoveBroker { broker, directory });
@@ -288,5 +300,14 @@ impl<D: Disk> Core<D> {
         }
         self.outputs.push(Output::Wipe);
         Ok(AdminResponse::Done)
+    }
+}
+
+fn check_rack(rack: Option<&str>) -> Result<(), AdminError> {
+    match rack.map(str::len) {
+        None | Some(1..=RACK_BYTES_MAX) => Ok(()),
+        Some(bytes) => Err(AdminError::Invalid(format!(
+            "a rack's name has 1 to {RACK_BYTES_MAX} bytes, not {bytes}"
+        ))),
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn endpoint(broker: &Broker) -> Option<Endpoint> {
         id: wire_id(broker.id()),
         host: text(host),
         port: i32::from(port),
-        rack: broker.registration.rack.clone().map(text),
+        rack: broker.rack().map(text),
     })
 }
 

@@ -38,6 +38,9 @@ impl State {
                 self.set_fenced(*broker, *directory, *fenced)
             }
             Command::SetCordoned { broker, cordoned } => self.set_cordoned(*broker, *cordoned),
+            Command::SetRack { broker, directory, rack } => {
+                self.set_rack(*broker, *directory, rack.as_deref())
+            }
             Command::RemoveBroker { broker, directory } => self.remove_broker(*broker, *directory),
             Command::CreateTopic { name, id, partitions, configs, internal } => {
                 self.create_topic(index, name, *id, partitions, configs, *internal)
@@ -128,6 +131,14 @@ impl State {
     fn set_cordoned(&mut self, id: BrokerId, cordoned: bool) -> Result {
         let broker = self.brokers.get_mut(id)?;
         let brokers_changed = std::mem::replace(&mut broker.cordoned, cordoned) != cordoned;
+        Ok(Applied { brokers_changed, ..Applied::default() })
+    }
+
+    fn set_rack(&mut self, id: BrokerId, directory: Uuid, rack: Option<&str>) -> Result {
+        self.brokers.check_directory(id, directory)?;
+        let broker = self.brokers.get_mut(id)?;
+        let brokers_changed = broker.told_rack.as_deref() != rack;
+        broker.told_rack = rack.map(str::to_owned);
         Ok(Applied { brokers_changed, ..Applied::default() })
     }
 

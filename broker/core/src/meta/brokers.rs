@@ -19,6 +19,8 @@ pub struct Broker {
     pub fenced: bool,
     /// Takes no new replicas.
     pub cordoned: bool,
+    /// Where it stands, as the operator sees it.
+    pub told_rack: Option<String>,
 }
 
 impl Broker {
@@ -38,6 +40,12 @@ impl Broker {
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.fenced && !self.cordoned
+    }
+
+    /// Where it stands: as the operator sees it, or else as it says itself.
+    #[must_use]
+    pub fn rack(&self) -> Option<&str> {
+        self.told_rack.as_deref().or(self.registration.rack.as_deref())
     }
 
     /// Host and port for Kafka clients.
@@ -123,7 +131,7 @@ impl Brokers {
     }
 
     /// Takes an allowed registration in and returns the broker's peer in `__meta`. It is alive, so
-    /// a fence ends; a cordon stays, as it is somebody's intent.
+    /// a fence ends; a cordon stays, as it is somebody's intent. A new directory may stand elsewhere.
     pub(super) fn admit(&mut self, index: Index, arrival: Arrival, new: &Registration) -> PeerId {
         let id = new.id;
         let known = self.by_id.get(&id);
@@ -133,10 +141,15 @@ impl Brokers {
             (_, Some(known)) if mutant::is(Mutant::ReusePeerId) => known.meta_peer,
             (Arrival::New | Arrival::Incarnation | Arrival::Again, _) => PeerId::new(index, id),
         };
+        let told_rack = match arrival {
+            Arrival::Again => known.and_then(|known| known.told_rack.clone()),
+            Arrival::New | Arrival::Incarnation => None,
+        };
         if let (Arrival::Incarnation, Some(known)) = (arrival, known) {
             self.retired.insert(known.directory(), id);
         }
-        let broker = Broker { registration: new.clone(), meta_peer, fenced: false, cordoned };
+        let registration = new.clone();
+        let broker = Broker { registration, meta_peer, fenced: false, cordoned, told_rack };
         self.by_id.insert(id, broker);
         meta_peer
     }

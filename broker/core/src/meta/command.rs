@@ -43,6 +43,15 @@ pub enum Command {
         /// Cordoned or not.
         cordoned: bool,
     },
+    /// Where a broker stands, as the operator sees it: it counts for more than the broker's own word.
+    SetRack {
+        /// The broker.
+        broker: BrokerId,
+        /// Its directory, so that a newer incarnation is not meant.
+        directory: Uuid,
+        /// The rack; none to go by what the broker says again.
+        rack: Option<String>,
+    },
     /// Forget a cordoned broker that holds nothing any more; its directory is retired.
     RemoveBroker {
         /// The broker.
@@ -210,6 +219,7 @@ impl Command {
             Command::AllocateProducerIds { .. } => 12,
             Command::Open => 13,
             Command::ReplaceReplica { .. } => 14,
+            Command::SetRack { .. } => 15,
         }
     }
 
@@ -271,6 +281,11 @@ impl Command {
                 put_partition_id(w, *id);
                 w.u64(peer.0);
             }
+            Command::SetRack { broker, directory, rack } => {
+                put_broker(w, *broker);
+                w.uuid(*directory);
+                put_text(w, rack);
+            }
         }
     }
 }
@@ -311,6 +326,11 @@ fn get_fields(tag: u8, r: &mut Reader) -> Result<Command, CodecError> {
         12 => Command::AllocateProducerIds { broker: get_broker(r)?, count: r.u32("id count")? },
         13 => Command::Open,
         14 => Command::ReplaceReplica { id: get_partition_id(r)?, peer: PeerId(r.u64("peer")?) },
+        15 => Command::SetRack {
+            broker: get_broker(r)?,
+            directory: r.uuid("directory")?,
+            rack: get_text(r, "rack")?,
+        },
         value => return Err(CodecError::Unknown { what: "command", value: value.into() }),
     })
 }

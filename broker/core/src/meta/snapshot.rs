@@ -20,7 +20,10 @@ use crate::mutant::{self, Mutant};
 
 /// Without who asked for what.
 const V1: u8 = 1;
+/// Without racks that the operator has set. Still written while there are none, so that brokers of
+/// the version before can read it.
 const V2: u8 = 2;
+const V3: u8 = 3;
 
 impl State {
     /// The state's bytes.
@@ -38,7 +41,12 @@ impl State {
             askers,
         } = self;
         let mut w = Writer::new();
-        w.u8(V2);
+        let racks: Vec<_> = brokers
+            .by_id
+            .values()
+            .filter_map(|broker| Some((broker.id(), broker.told_rack.as_deref()?)))
+            .collect();
+        w.u8(if racks.is_empty() { V2 } else { V3 });
         put_text(&mut w, cluster_id);
         w.u32(*brokers_wanted).bool(*open).i64(*next_producer_id);
         w.list(brokers.by_id.values(), put_registered);
@@ -57,6 +65,12 @@ impl State {
             put_configs(w, configs);
         });
         askers.put(&mut w);
+        if !racks.is_empty() {
+            w.list(racks.iter(), |w, (broker, rack)| {
+                put_broker(w, *broker);
+                w.str(rack);
+            });
+        }
         w.finish()
     }
 
@@ -64,7 +78,7 @@ impl State {
     pub fn decode(bytes: Bytes) -> Result<State, CodecError> {
         let mut r = Reader::new(bytes);
         let version = r.u8("state version")?;
-        if ![V1, V2].contains(&version) {
+        if ![V1, V2, V3].contains(&version) {
             return Err(CodecError::Unknown { what: "state version", value: version.into() });
         }
         let mut state = State {
@@ -88,6 +102,13 @@ impl State {
         if version != V1 {
             state.askers = Askers::get(&mut r)?;
         }
+        if version == V3 {
+            for (broker, rack) in r.list("racks", |r| Ok((get_broker(r)?, r.str("rack")?)))? {
+                if let Some(broker) = state.brokers.by_id.get_mut(&broker) {
+                    broker.told_rack = Some(rack);
+                }
+            }
+        }
         r.end()?;
         if mutant::is(Mutant::ImageForgetsProducerIds) {
             state.next_producer_id = 0;
@@ -103,7 +124,8 @@ fn get_overrides(r: &mut Reader) -> Result<Overrides, CodecError> {
 }
 
 fn put_registered(w: &mut Writer, broker: &Broker) {
-    let Broker { registration, meta_peer, fenced, cordoned } = broker;
+    // Racks that the operator has set come last, of all brokers.
+    let Broker { registration, meta_peer, fenced, cordoned, told_rack: _ } = broker;
     let Registration { id, directory, boot, kafka_address, peer_address, rack, version } =
         registration;
     put_broker(w, *id);
@@ -126,6 +148,7 @@ fn get_registered(r: &mut Reader) -> Result<Broker, CodecError> {
         meta_peer: PeerId(r.u64("meta peer")?),
         fenced: r.bool("fenced")?,
         cordoned: r.bool("cordoned")?,
+        told_rack: None,
     })
 }
 

@@ -4,6 +4,7 @@ mod configs;
 mod golden;
 mod model;
 mod placement;
+mod racks;
 mod rules;
 mod sizes;
 
@@ -70,6 +71,11 @@ fn conf(id: PartitionId, conf: ConfReport) -> Command {
 
 fn voters(conf_index: Index, voters: Vec<PeerId>) -> ConfReport {
     ConfReport { conf_index, voters, ..ConfReport::default() }
+}
+
+fn set_rack(id: u32, rack: Option<&str>) -> Command {
+    let rack = rack.map(str::to_owned);
+    Command::SetRack { broker: broker(id), directory: directory(id), rack }
 }
 
 /// A state with the index of its next command.

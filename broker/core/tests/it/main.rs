@@ -17,6 +17,7 @@ mod operator;
 mod power;
 mod produce;
 mod proposals;
+mod racks;
 mod records;
 mod relaxed;
 mod retention;

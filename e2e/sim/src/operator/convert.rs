@@ -38,6 +38,7 @@ fn meta(meta: &MetaDescription) -> Meta {
         meta_peer: broker.meta_peer.0,
         cordoned: broker.cordoned,
         fenced: broker.fenced,
+        told_rack: broker.told_rack.clone(),
         replicas: broker.replicas,
     };
     Meta {
@@ -99,6 +100,10 @@ pub(super) fn request(step: Step) -> Option<(BrokerId, AdminRequest)> {
         Step::Uncordon { to, broker } => (to, AdminRequest::Uncordon(BrokerId(broker))),
         Step::Drain { to, broker } => (to, AdminRequest::Drain(BrokerId(broker))),
         Step::Rebalance { to } => (to, AdminRequest::Rebalance),
+        Step::SetRack { to, broker, directory: id, rack } => {
+            let directory = directory(&id)?;
+            (to, AdminRequest::SetRack { broker: BrokerId(broker), directory, rack })
+        }
         Step::RemoveBroker { to, broker, directory: id } => {
             let directory = directory(&id)?;
             (to, AdminRequest::RemoveBroker { broker: BrokerId(broker), directory })

@@ -6,6 +6,7 @@ mod model;
 mod model_rolls;
 mod model_steps;
 mod properties;
+mod racks;
 mod replacements;
 mod rolls;
 mod rules;

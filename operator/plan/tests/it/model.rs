@@ -70,6 +70,11 @@ pub(crate) struct World {
     pub(crate) lost: BTreeSet<BrokerId>,
 }
 
+/// Where the platform sees a broker.
+pub(crate) fn rack(id: BrokerId) -> String {
+    format!("zone-{}", id % 3)
+}
+
 impl World {
     pub(crate) fn new(seed: u64) -> World {
         World {
@@ -231,6 +236,9 @@ impl World {
             let stuck = idle && (lost || self.revisions.is_bad(id));
             let process = Process { running, volume, revision, idle, stuck, lost, ready_for_s };
             seen.processes.insert(id, process);
+            if serves {
+                seen.racks.insert(id, rack(id));
+            }
             if serves && (silence == 0 || !self.dice.one_in(silence)) {
                 seen.nodes.insert(id, self.describe(id));
             }
@@ -382,7 +390,8 @@ impl Cluster {
                 group.target.insert(meta_peer);
             }
         }
-        let member = Member { directory, meta_peer, cordoned, fenced: false, replicas: 0 };
+        let member =
+            Member { directory, meta_peer, cordoned, fenced: false, told_rack: None, replicas: 0 };
         self.brokers.insert(id, member);
         self.count();
     }

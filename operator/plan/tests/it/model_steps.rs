@@ -35,16 +35,7 @@ impl World {
             Step::Initialize { to, cluster_id, brokers } => {
                 self.initialize(*to, cluster_id, *brokers)
             }
-            Step::Wipe { to, directory } => {
-                let disk = self.disks.get(to);
-                let wiped = disk.is_some_and(|d| d.retired && d.directory == *directory)
-                    && self.running.contains(to);
-                if wiped {
-                    self.disks.remove(to);
-                    self.running.remove(to);
-                }
-                wiped
-            }
+            Step::Wipe { to, directory } => self.wipe(*to, directory),
             Step::ChangeMembership { to, topic, partition, change, expected_conf_index } => {
                 let apply = |world: &World, group: &mut ModelGroup| {
                     group.conf_index == *expected_conf_index && change_group(world, group, change)
@@ -73,10 +64,24 @@ impl World {
                 }
                 done
             }
+            Step::SetRack { to, broker, directory, rack } => {
+                self.command(*to, |c, _| c.set_rack(*broker, directory, rack.clone()))
+            }
             Step::RemoveBroker { to, broker, directory } => {
                 self.command(*to, |c, _| c.forget(*broker, directory))
             }
         }
+    }
+
+    fn wipe(&mut self, id: BrokerId, directory: &str) -> bool {
+        let disk = self.disks.get(&id);
+        let wiped = disk.is_some_and(|d| d.retired && d.directory == directory)
+            && self.running.contains(&id);
+        if wiped {
+            self.disks.remove(&id);
+            self.running.remove(&id);
+        }
+        wiped
     }
 
     fn start(&mut self, id: BrokerId) -> bool {
@@ -309,6 +314,11 @@ impl Cluster {
             self.aim(&key, Some(peer), *least, lives);
         }
         true
+    }
+
+    fn set_rack(&mut self, broker: BrokerId, directory: &str, rack: Option<String>) -> bool {
+        let known = self.brokers.get_mut(&broker).filter(|m| m.directory == directory);
+        known.map(|m| m.told_rack = rack).is_some()
     }
 
     fn forget(&mut self, broker: BrokerId, directory: &str) -> bool {

@@ -10,7 +10,8 @@ use crate::model::{ModelGroup, World};
 const PASSES_MAX: usize = 600;
 
 pub(crate) fn desired(brokers: u32, when_scaled: VolumePolicy) -> Desired {
-    Desired { cluster_id: "c1".into(), brokers, when_scaled, rolling: Rolling::default() }
+    let rolling = Rolling::default();
+    Desired { cluster_id: "c1".into(), brokers, when_scaled, rolling, platform_racks: true }
 }
 
 /// Observe, plan, execute, let time pass. `crash_after` steps the operator dies.

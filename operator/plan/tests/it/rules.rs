@@ -29,6 +29,7 @@ pub(crate) fn quiet(brokers: BrokerId) -> Observed {
         meta_peer: peer(*id),
         cordoned: false,
         fenced: false,
+        told_rack: None,
         replicas: 0,
     };
     let meta = Meta {

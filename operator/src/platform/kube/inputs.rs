@@ -13,6 +13,7 @@ use serde_json::json;
 use super::names::{CLUSTER_LABEL, Names};
 use super::{quantity, within};
 use crate::api::cluster::ChronikCluster;
+use crate::api::network::NetworkPolicySpec;
 use crate::api::pod::{PodTemplate, PullPolicy};
 use crate::api::storage::WhenGone;
 use crate::validate::Wanted;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub broker_image: String,
     /// What DNS names of services end with.
     pub cluster_domain: String,
+    /// The namespace that the operator itself runs in.
+    pub namespace: String,
 }
 
 /// Everything that a cluster's objects are made from.
@@ -84,6 +87,10 @@ pub struct Inputs {
     pub kafka_tls: Option<String>,
     /// The request to replace the cluster's own authority, if there ever was one.
     pub rotate: Option<String>,
+    /// Who may connect.
+    pub network_policy: Option<NetworkPolicySpec>,
+    /// The namespace that the operator itself runs in.
+    pub operator_namespace: String,
 }
 
 /// Who chose the image.
@@ -137,6 +144,8 @@ impl Inputs {
             has_metrics_service: spec.metrics.clone().unwrap_or_default().service,
             kafka_tls: spec.listeners.kafka.tls.as_ref().map(|tls| tls.secret_name.clone()),
             rotate: cluster.annotations().get(ROTATE).cloned(),
+            network_policy: spec.network_policy.clone(),
+            operator_namespace: settings.namespace.clone(),
         })
     }
 

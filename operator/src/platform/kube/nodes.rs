@@ -61,7 +61,7 @@ impl Kube {
     }
 }
 
-fn unless_forbidden<T>(answer: Result<T, KubeError>) -> Result<Option<T>, KubeError> {
+pub(super) fn unless_forbidden<T>(answer: Result<T, KubeError>) -> Result<Option<T>, KubeError> {
     match answer {
         Err(KubeError::Api { source, .. }) if status_code(&source) == Some(403) => Ok(None),
         other => other.map(Some),

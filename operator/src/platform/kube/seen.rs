@@ -155,6 +155,12 @@ impl Workload {
         !placed && pod.metadata.deletion_timestamp.is_none()
     }
 
+    /// The node that its pod is on.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.pod.as_ref()?.spec.as_ref()?.node_name.as_deref()
+    }
+
     fn container(&self) -> Option<&ContainerStatus> {
         let statuses = self.pod.as_ref()?.status.as_ref()?.container_statuses.as_ref()?;
         statuses.iter().find(|status| status.name == CONTAINER)

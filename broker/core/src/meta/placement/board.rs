@@ -34,7 +34,7 @@ pub(super) struct Board {
 impl Board {
     /// The state's targets as they are.
     pub(super) fn new(state: &State) -> Board {
-        let rack = |broker: &super::super::Broker| broker.registration.rack.clone();
+        let rack = |broker: &super::super::Broker| broker.rack().map(str::to_owned);
         let names: BTreeSet<Option<String>> = state.brokers().map(rack).collect();
         let names: Vec<Option<String>> = names.into_iter().collect();
         let seat = |broker: &super::super::Broker| Seat {

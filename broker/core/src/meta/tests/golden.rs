@@ -68,6 +68,8 @@ fn all() -> Vec<(Command, &'static str)> {
         (report(), REPORT),
         (Command::AllocateProducerIds { broker: id, count: 1000 }, PRODUCER_IDS),
         (Command::Open, "0d01"),
+        (Command::SetRack { broker: id, directory, rack: Some("r".into()) }, RACK),
+        (Command::SetRack { broker: id, directory, rack: None }, NO_RACK),
     ]
 }
 
@@ -94,6 +96,8 @@ const REPORT: &str = "\
     0000060100000000000000090000000100000000001000010000000100000000001000020000000100000000\
     0010000300000001000000000010000400000000000000000000000000000001000000000000";
 const PRODUCER_IDS: &str = "0c0100000002000003e8";
+const RACK: &str = "0f010000000200000000000000000000000000000003010000000172";
+const NO_RACK: &str = "0f01000000020000000000000000000000000000000300";
 const STATE: &str = "\
     0201000000016300000003010000000000000005000000010000000200000000000000000000000000000004\
     0000000000000004000000036b3a3100000003703a3201000000017200000001760000000000900002000000\
@@ -141,7 +145,25 @@ fn a_state() {
     let mut first = before.encode().to_vec();
     first.truncate(first.len() - 4);
     first[0] = 1;
-    assert_eq!(State::decode(first.into()), Ok(before), "the first version is still read");
+    assert_eq!(State::decode(first.into()), Ok(before.clone()), "the first version is still read");
+}
+
+/// Since the third version of a state: racks that the operator has set, if there are any.
+#[test]
+fn a_state_with_racks() {
+    let mut c = cluster(2);
+    let plain = c.state.encode();
+    assert_eq!(plain[0], 2);
+    c.accept(&set_rack(2, Some("r")));
+    let bytes = c.state.encode();
+    assert_eq!((bytes[0], &bytes[1..plain.len()]), (3, &plain[1..]));
+    assert_eq!(hex(&bytes[plain.len()..]), "00000001000000020000000172");
+    for end in plain.len()..bytes.len() {
+        assert!(State::decode(bytes.slice(..end)).is_err());
+    }
+    assert_eq!(State::decode(bytes), Ok(c.state.clone()));
+    c.accept(&set_rack(2, None));
+    assert_eq!(c.state.encode(), plain);
 }
 
 #[test]
@@ -158,14 +180,14 @@ fn what_is_cut_or_longer_is_an_error() {
         let longer = [&bytes[..], &[0]].concat();
         assert!(Command::decode(longer.into()).is_err());
     }
-    let unknown = [[14, 1], [0, 1], [13, 2], [13, 0]];
+    let unknown = [[16, 1], [0, 1], [13, 2], [13, 0]];
     assert!(unknown.iter().all(|bytes| Command::decode(Bytes::copy_from_slice(bytes)).is_err()));
 }
 
 proptest! {
     #[test]
     fn garbage_is_an_error_or_a_command(
-        tag in 0u8..16,
+        tag in 0u8..18,
         rest in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
         let bytes: Bytes = [&[tag, 1][..], &rest].concat().into();
@@ -177,7 +199,7 @@ proptest! {
 
     #[test]
     fn a_flipped_byte_never_panics(
-        which in 0usize..15, at in any::<prop::sample::Index>(), value in any::<u8>(),
+        which in 0usize..17, at in any::<prop::sample::Index>(), value in any::<u8>(),
     ) {
         let mut bytes = all().swap_remove(which).0.encode().to_vec();
         let at = at.index(bytes.len());

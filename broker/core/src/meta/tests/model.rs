@@ -12,6 +12,7 @@ enum Wish {
     Register { id: u32, directory: u128, boot: u64 },
     Fence { id: u32, fenced: bool },
     Cordon { id: u32, cordoned: bool },
+    Rack { id: u32, rack: Option<bool> },
     Remove { id: u32 },
     Create { name: u8, topic: u128, lists: Vec<Vec<u32>> },
     Grow { topic: u128, lists: Vec<Vec<u32>> },
@@ -32,6 +33,7 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
             .prop_map(|(id, directory, boot)| Wish::Register { id, directory, boot }),
         2 => (id(), any::<bool>()).prop_map(|(id, fenced)| Wish::Fence { id, fenced }),
         1 => (id(), any::<bool>()).prop_map(|(id, cordoned)| Wish::Cordon { id, cordoned }),
+        1 => (id(), any::<Option<bool>>()).prop_map(|(id, rack)| Wish::Rack { id, rack }),
         1 => id().prop_map(|id| Wish::Remove { id }),
         3 => (0u8..4, 10u128..14, lists())
             .prop_map(|(name, topic, lists)| Wish::Create { name, topic, lists }),
@@ -61,6 +63,11 @@ fn command(wish: &Wish, state: &State) -> Option<Command> {
         Wish::Cordon { id, cordoned } => {
             Command::SetCordoned { broker: broker(*id), cordoned: *cordoned }
         }
+        Wish::Rack { id, rack } => Command::SetRack {
+            broker: broker(*id),
+            directory: directory(*id)?,
+            rack: rack.map(|rack| format!("r{rack}")),
+        },
         Wish::Remove { id } => {
             Command::RemoveBroker { broker: broker(*id), directory: directory(*id)? }
         }

@@ -1,0 +1,34 @@
+//! Who may connect to a cluster's brokers, where the manifest asks for a policy.
+
+#![allow(unreachable_pub, reason = "the schema derive repeats each type inside a function")]
+
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// Who may connect to brokers. It takes a network that heeds policies.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicySpec {
+    /// Make a `NetworkPolicy`: only the cluster's own brokers and the operator reach the port of
+    /// peers and the operator. Without it, or with `false`, there is none.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Who reaches the Kafka port; everybody if none are named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(validation = Rule::new("self.all(p, has(p.ipBlock) || has(p.podSelector) || has(p.namespaceSelector))")
+        .message("a peer is a podSelector, a namespaceSelector, both of them, or an ipBlock"))]
+    #[x_kube(validation = Rule::new("self.all(p, !has(p.ipBlock) || (!has(p.podSelector) && !has(p.namespaceSelector)))")
+        .message("an ipBlock stands alone in its peer"))]
+    pub kafka_from: Vec<NetworkPolicyPeer>,
+    /// Who reaches the port of metrics and health; everybody if none are named. Nodes probe their
+    /// own pods whatever a policy says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(validation = Rule::new("self.all(p, has(p.ipBlock) || has(p.podSelector) || has(p.namespaceSelector))")
+        .message("a peer is a podSelector, a namespaceSelector, both of them, or an ipBlock"))]
+    #[x_kube(validation = Rule::new("self.all(p, !has(p.ipBlock) || (!has(p.podSelector) && !has(p.namespaceSelector)))")
+        .message("an ipBlock stands alone in its peer"))]
+    pub monitoring_from: Vec<NetworkPolicyPeer>,
+}
