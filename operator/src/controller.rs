@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod cluster;
 pub mod conditions;
+pub mod identities;
 pub mod lease;
 pub mod metrics;
 pub mod news;
@@ -105,20 +106,21 @@ pub async fn run(options: Options, end: impl Future<Output = ()>) -> Result<(), 
         Reporter { controller: FIELD_MANAGER.into(), instance: Some(options.identity.clone()) };
     let (side_effects, recorder) =
         (SideEffects::from_environment(), Recorder::new(client.clone(), reporter));
-    let topics = Arc::new(TopicPasses::new(
+    let passes = Arc::new(Passes::new(
         client.clone(),
+        options.settings,
         fence.clone(),
         side_effects.clone(),
         recorder.clone(),
         Arc::clone(&metrics),
     ));
-    let passes = Arc::new(Passes::new(
+    let topics = Arc::new(TopicPasses::new(
         client.clone(),
-        options.settings,
         fence,
         side_effects,
         recorder,
         metrics,
+        passes.identities().clone(),
     ));
     let mut controllers = tokio::task::JoinSet::new();
     for scope in Scope::of(&client, options.namespaces) {

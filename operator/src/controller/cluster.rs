@@ -15,12 +15,14 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::conditions::{self, Facts};
+use super::identities::Identities;
 use super::metrics::Metrics;
 use super::stall::Watch;
 use super::{certificates, lease, news};
 use crate::api::cluster::ChronikCluster;
 use crate::api::status::ClusterStatus;
 use crate::fence::Fence;
+use crate::platform::Platform as _;
 use crate::platform::kube::Kube;
 use crate::platform::kube::error::KubeError;
 use crate::platform::kube::inputs::{Inputs, Settings};
@@ -56,6 +58,7 @@ pub struct Passes {
     side_effects: SideEffects,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    identities: Identities,
     clusters: std::sync::Mutex<BTreeMap<(String, String), Cluster>>,
 }
 
@@ -76,8 +79,14 @@ impl Passes {
         recorder: Recorder,
         metrics: Arc<Metrics>,
     ) -> Passes {
-        let clusters = std::sync::Mutex::default();
-        Passes { client, settings, fence, side_effects, recorder, metrics, clusters }
+        let (identities, clusters) = (Identities::default(), std::sync::Mutex::default());
+        Passes { client, settings, fence, side_effects, recorder, metrics, identities, clusters }
+    }
+
+    /// Who the operator is to the brokers of each cluster, as of the last passes.
+    #[must_use]
+    pub fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     /// What is counted.
@@ -159,6 +168,7 @@ impl Passes {
         } else {
             reconciler.pass(&wanted).await?
         };
+        self.identities.set(&namespace, &name, reconciler.platform.credentials());
         let mut after = pass.status.clone();
         after.bootstrap = reconciler.platform.bootstrap();
         after.selector = reconciler.platform.selector();
@@ -246,6 +256,7 @@ impl Passes {
     fn forget(&self, namespace: &str, name: &str) {
         let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
         clusters.remove(&(namespace.to_owned(), name.to_owned()));
+        self.identities.forget(namespace, name);
         self.metrics.forget(namespace, name);
     }
 }

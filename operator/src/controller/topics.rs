@@ -20,6 +20,7 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::cluster::{BUSY, IDLE, jitter};
+use super::identities::Identities;
 use super::metrics::Metrics;
 use super::{lease, news};
 use crate::admin::grpc::{Admin, AdminError};
@@ -47,6 +48,7 @@ pub struct TopicPasses {
     side_effects: SideEffects,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    identities: Identities,
     /// Connections to brokers, by namespace and cluster.
     admins: Mutex<BTreeMap<(String, String), Admin>>,
 }
@@ -72,8 +74,10 @@ impl TopicPasses {
         side_effects: SideEffects,
         recorder: Recorder,
         metrics: Arc<Metrics>,
+        identities: Identities,
     ) -> TopicPasses {
-        TopicPasses { client, fence, side_effects, recorder, metrics, admins: Mutex::default() }
+        let admins = Mutex::default();
+        TopicPasses { client, fence, side_effects, recorder, metrics, identities, admins }
     }
 
     /// One pass; says when the next one is due, if it is before something changes.
@@ -267,6 +271,7 @@ impl TopicPasses {
     ) -> Result<Clients, AdminError> {
         let mut admins = self.admins.lock().unwrap_or_else(PoisonError::into_inner);
         let admin = admins.entry((namespace.to_owned(), cluster.to_owned())).or_default();
+        admin.identify(self.identities.of(namespace, cluster));
         let client = |(id, address): (&BrokerId, &String)| {
             admin.client(*id, address).map(|client| (*id, client))
         };

@@ -14,6 +14,8 @@ const VERSION: u8 = 1;
 /// The length of a record batch's header; none is shorter.
 pub const BATCH_HEADER_BYTES: usize = 61;
 const BATCH_CRC_AT: usize = 17;
+/// The format of batches (KIP-98); it lies right before the checksum, and outside of it.
+const BATCH_MAGIC: u8 = 2;
 const BATCH_CRC_FROM: usize = 21;
 
 /// What an entry is.
@@ -337,13 +339,18 @@ fn crc_field(batch: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(field.try_into().ok()?))
 }
 
-/// Whether a record batch says of itself where it is: its leader wrote that outside of its checksum.
+/// Whether a record batch says of itself where it is, and that it is one: all of that lies outside of
+/// its checksum.
 #[must_use]
 pub fn batch_is_placed(batch: &[u8], base_offset: Offset, term: Term) -> bool {
     let Some(mut head) = batch.get(..BATCH_CRC_AT) else { return false };
     let (offset, len, epoch) = (head.get_i64(), head.get_u32() as usize, head.get_i32());
+    let is_batch = head.get_u8() == BATCH_MAGIC;
     let rest = batch.len() - size_of::<i64>() - size_of::<u32>();
-    offset == base_offset && len == rest && i32::try_from(term).unwrap_or(i32::MAX) == epoch
+    is_batch
+        && offset == base_offset
+        && len == rest
+        && i32::try_from(term).unwrap_or(i32::MAX) == epoch
 }
 
 /// Whether a record batch's bytes fit its own checksum, and that one is `crc`.

@@ -53,6 +53,7 @@ fn batch(index: Index, term: Term, base: Offset, records: u32, len: usize) -> En
     bytes[..8].copy_from_slice(&base.to_be_bytes());
     bytes[8..12].copy_from_slice(&rest.to_be_bytes());
     bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
+    bytes[16] = 2;
     let crc = crc32c::crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     let info = BatchInfo {

@@ -118,6 +118,13 @@ fn a_damaged_segment_is_found_when_it_is_read() {
         paths.into_iter().find(|path| path.ends_with(part)).unwrap()
     };
     assert!(log.entry(2).is_ok());
+    // What lies outside of a batch's own checksum too: where it says it lies, and its format.
+    for byte in 0..100 {
+        assert!(shard.disk.flip(&path(".log"), byte));
+        assert!(matches!(log.entry(2), Err(LogError::Corrupt { .. })), "byte {byte}");
+        assert!(shard.disk.flip(&path(".log"), byte));
+    }
+    assert!(log.entry(2).is_ok());
     assert!(shard.disk.flip(&path(".log"), 100));
     assert!(matches!(log.entry(2), Err(LogError::Corrupt { .. })));
     assert!(log.entry(3).is_ok());
