@@ -62,7 +62,9 @@ pub(super) fn replay<D: Disk>(replay: &mut Replay<D>, names: &[String]) -> Resul
         }
     }
     if !names.is_empty() {
-        replay.wal.dirs.push(DIR.to_owned());
+        // A process that was killed may not have synced the names that it made: neither those of its
+        // files nor that of the directory itself.
+        replay.wal.dirs.extend(["", DIR].map(str::to_owned));
     }
     remove_rest(replay, scanned);
     Ok(())

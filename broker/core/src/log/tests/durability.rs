@@ -50,6 +50,19 @@ fn a_torn_tail_is_cut_and_stays_cut() {
     assert_eq!((log.last(), log.entry(other).unwrap()), (3, batch(3, 1, 1, 1, 200)));
 }
 
+#[test]
+fn names_that_a_killed_process_made_are_synced_by_the_next() {
+    let mut shard = Shard::new();
+    shard.create(id(0), birth());
+    // Written, and killed before the first sync.
+    shard.wal.write().unwrap().unwrap();
+    shard.disk.kill();
+    let mut shard = Shard::open(&shard.disk);
+    assert_eq!(shard.commit(id(0), 1, 100), 2);
+    let shard = Shard::open(&shard.crash());
+    assert_eq!(shard.groups[&id(0)].last(), 2);
+}
+
 /// Two groups, synced more than once, and where the record of group 0's second entry lies.
 fn two_groups() -> (MemDisk, String, usize) {
     let mut shard = Shard::new();
