@@ -61,6 +61,13 @@ async fn channel(address: &str) -> Result<Channel> {
     endpoint(address)?.connect().await.with_context(|| format!("cannot reach {address}"))
 }
 
+/// To a broker that asks for a certificate: with the operator's.
+async fn channel_as(address: &str, broker: u32, operator: Arc<Material>) -> Result<Channel> {
+    let (_, current) = watch::channel(operator);
+    let connector = Connector::new(address, Role::Broker(broker), current);
+    Ok(endpoint(address)?.connect_with_connector(connector).await?)
+}
+
 /// What the broker whose peer port is `address` says of itself and sees.
 pub fn describe(address: &str) -> Result<DescribeResponse> {
     block_on(async {
@@ -76,11 +83,7 @@ pub fn describe_as(
     operator: Arc<Material>,
 ) -> Result<DescribeResponse> {
     block_on(async {
-        let (_, current) = watch::channel(operator);
-        let connector = Connector::new(address, Role::Broker(broker), current);
-        let endpoint = endpoint(address)?;
-        let channel = endpoint.connect_with_connector(connector).await?;
-        let mut client = AdminClient::new(channel);
+        let mut client = AdminClient::new(channel_as(address, broker, operator).await?);
         Ok(client.describe(DescribeRequest { detail: true }).await?.into_inner())
     })
 }

@@ -1,13 +1,16 @@
 //! The admin service's orders about topics, blocking, with the status that refuses them.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
+use chronik_tls::material::Material;
 use tonic::{Response, Status};
 
 use super::proto::admin_client::AdminClient;
 use super::proto::{
     AlterTopicRequest, CreateTopicRequest, DeleteTopicRequest, DescribeTopicRequest, Topic,
 };
-use super::{block_on, channel};
+use super::{block_on, channel, channel_as};
 
 /// What a broker answered: a value, or the status of its refusal.
 pub type Answer<T> = Result<T, Box<Status>>;
@@ -21,6 +24,20 @@ pub fn describe(address: &str, name: &str) -> Result<Answer<Topic>> {
     let request = DescribeTopicRequest { name: name.to_owned() };
     block_on(async {
         let mut client = AdminClient::new(channel(address).await?);
+        Ok(answer(client.describe_topic(request).await))
+    })
+}
+
+/// As [`describe`], of a broker that asks for a certificate: with the operator's.
+pub fn describe_as(
+    address: &str,
+    broker: u32,
+    operator: Arc<Material>,
+    name: &str,
+) -> Result<Answer<Topic>> {
+    let request = DescribeTopicRequest { name: name.to_owned() };
+    block_on(async {
+        let mut client = AdminClient::new(channel_as(address, broker, operator).await?);
         Ok(answer(client.describe_topic(request).await))
     })
 }

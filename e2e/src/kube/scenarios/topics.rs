@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Scenario, ensure};
 use crate::admin::proto::Topic;
 use crate::admin::topics;
+use crate::kube::certificates;
 use crate::kube::client::{self, RATE};
 use crate::kube::cluster::{KubeCluster, PACE, STALL, condition};
 use crate::kube::kubectl::{Kubectl, text};
@@ -47,8 +48,10 @@ fn patch(kubectl: &Kubectl, name: &str, spec: &Value) -> Result<()> {
 /// The topic as the cluster's leader has it.
 fn there(cluster: &KubeCluster, name: &str) -> Result<Option<Topic>> {
     let leader = cluster.pod(cluster.meta_leader()?)?;
-    let address = format!("{}:{}", leader.ip, leader.port("peer").context("a peer port")?);
-    match topics::describe(&address, name)? {
+    let address = leader.peer_address().context("the leader's address")?;
+    let operator = certificates::operator(&cluster.kubectl, cluster.name())?;
+    let operator = operator.context("the operator's certificate")?;
+    match topics::describe_as(&address, leader.broker, operator, name)? {
         Ok(topic) => Ok(Some(topic)),
         Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
         Err(status) => bail!("{status}"),
