@@ -15,8 +15,9 @@ use std::sync::Arc;
 use chronik_core::log::disk::FileId;
 
 /// A file with so many unsynced bytes is synced before anybody needs it. Otherwise Linux writes back
-/// what is 30 s old of all files at once, and all syncs of the log wait for that.
-const UNSYNCED_BYTES_MAX: u64 = 4 << 20;
+/// what is 30 s old of all files at once, and all syncs of the log wait for that. They wait for these
+/// syncs too, so each of them is small: of 4 MiB it kept the disk busy for 3 ms.
+const UNSYNCED_BYTES_MAX: u64 = 512 << 10;
 
 /// All handles of a disk.
 #[derive(Debug)]

@@ -172,20 +172,20 @@ fn a_file_with_many_unsynced_bytes_is_named_once() {
     let directory = tempfile::tempdir().unwrap();
     let disk = OsDisk::new(directory.path(), 100);
     let (many, few) = (disk.open("many", true).unwrap(), disk.open("few", true).unwrap());
-    let half = vec![0; 2 << 20];
+    let half = vec![0; 256 << 10];
     disk.write_at(few, 0, &[&half]).unwrap();
     disk.write_at(many, 0, &[&half]).unwrap();
     assert!(disk.take_behind().is_empty());
 
     disk.write_at(many, 0, &[&half]).unwrap();
     let behind = disk.take_behind();
-    assert_eq!(behind.len(), 1, "one of the two files has 4 MiB");
+    assert_eq!(behind.len(), 1, "one of the two files has 512 KiB");
     disk.write_at(many, 0, &[&half, &half]).unwrap();
     assert!(disk.take_behind().is_empty(), "it is about to be synced");
     behind[0].sync().unwrap();
     drop(behind);
     disk.write_at(many, 0, &[&half]).unwrap();
-    assert!(disk.take_behind().is_empty(), "2 MiB since the sync began");
+    assert!(disk.take_behind().is_empty(), "256 KiB since the sync began");
 
     disk.to_sync(few).unwrap().sync().unwrap();
     disk.write_at(few, 0, &[&half]).unwrap();
