@@ -12,6 +12,7 @@
 
 pub mod chronik;
 pub mod kafka;
+pub mod pace;
 pub mod probe;
 pub mod rounds;
 pub mod system;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::bench::chronik::Chronik;
 use crate::bench::kafka::Kafka;
+use crate::bench::pace;
 use crate::bench::probe;
 use crate::bench::system::System;
 use crate::bench::table::{Better, Table};
@@ -64,7 +65,7 @@ const fn durabilities(which: Which) -> &'static [Durability] {
 }
 
 const PARTITIONS: i32 = 6;
-const FIXED_RATE: u64 = 5_000;
+const FIXED_RATE: u32 = 5_000;
 
 /// Runs all rounds; `say` is told what happens, and the table after each round.
 pub fn run(size: &Size, mut say: impl FnMut(&str)) -> Result<Table> {
@@ -191,11 +192,18 @@ fn fixed_rate(
         let label = format!("5,000/s of 1 KiB, linger {linger_ms} ms");
         say(&format!("  {column}: {label}"));
         let (seconds, warmup_seconds) = (size.rate_seconds, size.rate_seconds / 3);
-        let rate = Rate { per_second: FIXED_RATE, seconds, warmup_seconds, linger_ms };
+        let rate = Rate { per_second: FIXED_RATE.into(), seconds, warmup_seconds, linger_ms };
         let produced = tools::produce_at(&warm_tools, &bootstrap, &topic, rate)?;
         table.add(&format!("{label}: p50, ms"), Better::Less, column, produced.p50_ms);
         table.add(&format!("{label}: p99, ms"), Better::Less, column, produced.p99_ms);
     }
+    let label = "5,000/s of 1 KiB, librdkafka";
+    say(&format!("  {column}: {label}"));
+    let warmup = Duration::from_secs(size.rate_seconds / 3);
+    let times = (warmup, Duration::from_secs(size.rate_seconds));
+    let paced = pace::produce_paced(&bootstrap, (&topic, PARTITIONS), FIXED_RATE, times)?;
+    table.add(&format!("{label}: p50, ms"), Better::Less, column, paced.p50_ms);
+    table.add(&format!("{label}: p99, ms"), Better::Less, column, paced.p99_ms);
     Ok(())
 }
 
