@@ -80,7 +80,7 @@ impl<D: Disk> Core<D> {
         let message = match &self.node.membership {
             _ if self.node.retired => return,
             Some(_) if self.is_shutting_down() || self.stalled => PeerMessage::Leaving,
-            // A member that hears of no leader may have been removed while it was down: whoever
+            // A member that hears of no leader may have been removed, and nobody tells it so: whoever
             // answers knows.
             Some(_) if self.hears_leader() => PeerMessage::Alive,
             Some(_) | None => {
@@ -102,7 +102,7 @@ impl<D: Disk> Core<D> {
 
     fn hears_leader(&self) -> bool {
         let meta = self.replicas.get(&PartitionId::META);
-        meta.is_some_and(|replica| replica.group.leader().is_some())
+        meta.is_some_and(|replica| replica.group.hears_leader())
     }
 
     /// A member whose address, software or boot number is not what the cluster knows says so.

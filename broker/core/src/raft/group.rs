@@ -245,6 +245,13 @@ impl<D: Disk> Group<D> {
         Some(PeerId(self.raw.raft.leader_id))
     }
 
+    /// Whether a leader has been heard of lately. One that cannot stand for election, as it was
+    /// removed or is a learner, holds on to the leader that it knew for ever.
+    pub(crate) fn hears_leader(&self) -> bool {
+        let lately = self.raw.raft.election_elapsed < ELECTION_TICK_MAX;
+        self.leads() || (self.leader().is_some() && lately)
+    }
+
     /// The term.
     pub fn term(&self) -> Term {
         self.raw.raft.term

@@ -168,6 +168,24 @@ fn a_broker_whose_meta_is_damaged_says_so_and_comes_back_with_a_new_directory() 
 }
 
 #[test]
+fn a_broker_that_is_removed_while_it_runs_learns_of_it() {
+    let mut cluster = three();
+    crate::operator::add_fourth(&mut cluster);
+    let controller = cluster.controller();
+    let meta = cluster.describe(controller).meta.unwrap();
+    let fourth = meta.brokers.iter().find(|broker| broker.id == BrokerId(4)).unwrap().clone();
+    change_meta(&mut cluster, &[(fourth.meta_peer, ConfChangeType::RemoveNode)]);
+    for order in [
+        AdminRequest::Cordon(fourth.id),
+        AdminRequest::RemoveBroker { broker: fourth.id, directory: fourth.directory },
+    ] {
+        cluster.order(controller, order).unwrap();
+    }
+    cluster.run(4_000);
+    assert_eq!(cluster.describe(fourth.id).state, NodeState::Retired);
+}
+
+#[test]
 fn a_crash_in_the_middle_of_joining_is_made_good() {
     let disk = MemDisk::new();
     let mut found = recover::open(disk.clone(), Limits::default().log).unwrap();
