@@ -28,11 +28,14 @@ impl<D: Disk> Core<D> {
         });
     }
 
-    /// Reports at the end of a round in which a leadership was won or a membership changed.
-    pub(super) fn report_soon(&mut self) {
-        if self.report_due {
+    /// Reports at the end of a round in which a leadership was won or a membership changed, unless an
+    /// earlier report is still under way. Whether it did.
+    pub(super) fn report_soon(&mut self) -> bool {
+        let due = self.report_due;
+        if due {
             self.report();
         }
+        due && !self.report_due
     }
 
     fn row(&self, id: PartitionId) -> Option<GroupReport> {

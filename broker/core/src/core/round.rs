@@ -82,11 +82,14 @@ impl<D: Disk> Core<D> {
         self.now = now;
         loop {
             self.drive_dirty();
-            if !self.write() {
+            if self.write() {
+                continue;
+            }
+            // What this round brought may have to be told, which is one more entry to be written.
+            if self.syncs.full || !self.report_soon() {
                 break;
             }
         }
-        self.report_soon();
         self.start_sync();
         self.start_checkpoint();
         // What a killed process had written and not synced is read back as if it were on disk; so
