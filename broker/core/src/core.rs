@@ -333,6 +333,9 @@ impl<D: Disk> Core<D> {
         self.tick_stalled();
         self.tick_balance();
         self.tick_shutdown();
+        if let Err(error) = self.wal.vouch() {
+            self.fatal(format!("writing the write-ahead log: {error}"));
+        }
     }
 
     /// Retention is looked at now and then; a record lives a little longer rather than shorter.

@@ -136,6 +136,12 @@ impl<D: Disk> Core<D> {
         self.offline.iter().map(|(id, offline)| (*id, offline.peer, offline.reason.as_str()))
     }
 
+    /// The part of the write-ahead log in which a flipped bit passes for a write that power ended:
+    /// [`Wal::unvouched`](crate::log::wal::Wal::unvouched).
+    pub fn unvouched(&self) -> std::ops::Range<(u64, u64)> {
+        self.wal.unvouched()
+    }
+
     /// This node's image of the cluster, and the index of `__meta` that it is at.
     pub fn image(&self) -> (Index, &meta::State) {
         (self.meta_applied, &self.meta)

@@ -3,6 +3,7 @@
 //! Reading it back is [`recover`](super::recover)'s.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -52,6 +53,15 @@ pub(super) struct WalFile {
     pub(super) end: u64,
 }
 
+/// Where the next batch goes: a file, the byte in it, and the file's length.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    seq: u64,
+    file: FileId,
+    at: u64,
+    len: u64,
+}
+
 /// The write-ahead log of a shard, and the few facts about the node that live in it.
 #[derive(Debug)]
 pub struct Wal<D> {
@@ -77,6 +87,14 @@ pub struct Wal<D> {
     /// Where the last batch ended.
     pub(super) end: u64,
     pub(super) synced: u64,
+    /// Where the last batch with records in it ended.
+    pub(super) content_end: u64,
+    /// What the last batch says to be synced.
+    claimed: u64,
+    /// Batches that are not synced yet: where each ends, and what it says to be synced.
+    claims: VecDeque<(u64, u64)>,
+    /// What a synced batch says to be synced.
+    vouched: u64,
     /// Files below this are needless.
     pub(super) floor: u64,
     pub(super) dirty: Vec<FileId>,
@@ -104,6 +122,10 @@ impl<D: Disk> Wal<D> {
             active: false,
             end: 0,
             synced: 0,
+            content_end: 0,
+            claimed: 0,
+            claims: VecDeque::new(),
+            vouched: 0,
             floor: 0,
             dirty: Vec::new(),
             dirs: Vec::new(),
@@ -139,6 +161,9 @@ impl<D: Disk> Wal<D> {
     pub fn synced(&mut self, upto: u64) {
         self.synced = self.synced.max(upto);
         let synced = self.synced;
+        while let Some((_, claim)) = self.claims.pop_front_if(|(end, _)| *end <= synced) {
+            self.vouched = claim;
+        }
         for (_, paths) in self.garbage.extract_if(.., |(at, _)| *at <= synced) {
             for path in paths {
                 // What cannot be removed now is found and removed at the next start.
@@ -146,6 +171,30 @@ impl<D: Disk> Wal<D> {
             }
         }
         self.release();
+    }
+
+    /// Writes a batch without records, to say that the one before it is synced, if nothing else
+    /// says so; [`Wal::write`] has it synced. Until then, damage to the last batch cannot be told
+    /// from a write that power ended.
+    pub fn vouch(&mut self) -> Result<(), DiskError> {
+        let said = self.content_end <= self.claimed || self.synced < self.content_end;
+        if said || self.has_unwritten() {
+            return Ok(());
+        }
+        // At the end of a file it is left to the first batch of the next one.
+        if let Some(place) = self.room_left(BATCH_BYTES as u64) {
+            self.write_batch(place, 0, 0)?;
+            self.sync_wanted = true;
+        }
+        Ok(())
+    }
+
+    /// What damage can pass for a write that power ended: from where on no synced batch says that
+    /// it is synced, up to the end of the log. A place is a file's sequence number and a byte in it.
+    #[must_use]
+    pub fn unvouched(&self) -> Range<(u64, u64)> {
+        let place = |position| (seq_of(position), position & u64::from(u32::MAX));
+        place(self.vouched)..place(self.end)
     }
 
     /// Replaces the node's own record.
@@ -224,41 +273,54 @@ impl<D: Disk> Wal<D> {
     pub(super) fn write_pending(&mut self) -> Result<(), DiskError> {
         while let Some(first) = self.pending.front() {
             let needed = (BATCH_BYTES + first.len()) as u64;
-            let (seq, file, at, len) = self.room_for(needed)?;
+            let place = self.room_for(needed)?;
             let mut records = 0;
             let mut bytes = 0;
             for pending in &self.pending {
-                if at + (BATCH_BYTES + bytes + pending.len()) as u64 > len {
+                if place.at + (BATCH_BYTES + bytes + pending.len()) as u64 > place.len {
                     break;
                 }
                 bytes += pending.len();
                 records += 1;
             }
-            let start = position(seq, at);
-            let parts = self.batch(start, records, bytes);
-            let slices: Vec<&[u8]> = parts.iter().map(Bytes::as_ref).collect();
-            self.disk.write_at(file, at, &slices)?;
+            self.write_batch(place, records, bytes)?;
+            self.content_end = self.end;
             self.pending.drain(..records);
-            let end = (at + (BATCH_BYTES + bytes) as u64).next_multiple_of(8).min(len);
-            self.end = position(seq, end);
-            if let Some(file) = self.files.get_mut(&seq) {
-                file.end = self.end;
-            }
-            if self.dirty.last() != Some(&file) {
-                self.dirty.push(file);
-            }
         }
         Ok(())
     }
 
-    fn batch(&self, start: u64, records: usize, bytes: usize) -> Vec<Bytes> {
+    /// Writes a batch of so many pending records, of so many bytes.
+    fn write_batch(&mut self, place: Room, records: usize, bytes: usize) -> Result<(), DiskError> {
+        let Room { seq, file, at, len } = place;
+        let synced = if mutant::is(Mutant::ClaimSynced) { self.end } else { self.synced };
+        let head = BatchHead {
+            position: position(seq, at),
+            synced,
+            prev_end: self.end,
+            len: u32::try_from(bytes).expect("a WAL file is below 4 GiB"),
+        };
+        let parts = self.batch(head, records);
+        let slices: Vec<&[u8]> = parts.iter().map(Bytes::as_ref).collect();
+        self.disk.write_at(file, at, &slices)?;
+        let end = (at + (BATCH_BYTES + bytes) as u64).next_multiple_of(8).min(len);
+        self.end = position(seq, end);
+        self.claimed = synced;
+        self.claims.push_back((self.end, synced));
+        if let Some(file) = self.files.get_mut(&seq) {
+            file.end = self.end;
+        }
+        if self.dirty.last() != Some(&file) {
+            self.dirty.push(file);
+        }
+        Ok(())
+    }
+
+    fn batch(&self, head: BatchHead, records: usize) -> Vec<Bytes> {
         let mut scratch = BytesMut::new();
         let mut parts = Vec::new();
-        let len = u32::try_from(bytes).expect("a WAL file is below 4 GiB");
-        let synced = if mutant::is(Mutant::ClaimSynced) { self.end } else { self.synced };
-        let head = BatchHead { position: start, synced, prev_end: self.end, len };
         scratch.extend_from_slice(&head.encode());
-        let mut at = start + BATCH_BYTES as u64;
+        let mut at = head.position + BATCH_BYTES as u64;
         for pending in self.pending.iter().take(records) {
             pending.put(at, &mut scratch, &mut parts);
             at += pending.len() as u64;
@@ -267,15 +329,18 @@ impl<D: Disk> Wal<D> {
         parts
     }
 
-    /// The active file, or a new one if that has no room: sequence number, handle, place, length.
-    fn room_for(&mut self, needed: u64) -> Result<(u64, FileId, u64, u64), DiskError> {
-        if self.active
-            && let Some((seq, file)) = self.files.last_key_value()
-        {
-            let at = file.end & u64::from(u32::MAX);
-            if at + needed <= file.len {
-                return Ok((*seq, file.file, at, file.len));
-            }
+    /// Room in the active file.
+    fn room_left(&self, needed: u64) -> Option<Room> {
+        let (seq, file) = self.files.last_key_value().filter(|_| self.active)?;
+        let at = file.end & u64::from(u32::MAX);
+        let room = Room { seq: *seq, file: file.file, at, len: file.len };
+        (at + needed <= file.len).then_some(room)
+    }
+
+    /// Room in the active file, or in a new one if that has none.
+    fn room_for(&mut self, needed: u64) -> Result<Room, DiskError> {
+        if let Some(room) = self.room_left(needed) {
+            return Ok(room);
         }
         let seq = self.next_seq;
         let name = file_name(seq);
@@ -304,7 +369,7 @@ impl<D: Disk> Wal<D> {
                 self.dirs.push(dir.to_owned());
             }
         }
-        Ok((seq, file, 0, len))
+        Ok(Room { seq, file, at: 0, len })
     }
 
     /// Ends the active file; what is pushed from now on lies in files at or above the result.

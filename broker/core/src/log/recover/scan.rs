@@ -57,6 +57,7 @@ pub(super) fn replay<D: Disk>(replay: &mut Replay<D>, names: &[String]) -> Resul
         replay.wal.files.insert(*seq, WalFile { file, len, end: end.position });
         replay.wal.dirty.push(file);
         replay.wal.end = end.position;
+        replay.wal.content_end = end.position;
         if end.torn {
             break;
         }

@@ -104,6 +104,55 @@ fn damage_below_what_was_synced_stops_the_group_that_it_names() {
     assert_eq!((last.corrupt.len(), last.tombstones[&id(0)]), (0, PEER));
 }
 
+/// One group with a synced entry in the last batch with records, and where its record lies.
+fn one_group(vouch: bool) -> (MemDisk, String, usize) {
+    let mut shard = Shard::new();
+    shard.create(id(0), birth());
+    shard.commit(id(0), 1, 100);
+    let at = (shard.wal.end & u64::from(u32::MAX)) as usize;
+    shard.commit(id(0), 1, 100);
+    let (seq, _) = shard.wal.files.last_key_value().unwrap();
+    let name = crate::log::wal::file_name(*seq);
+    if vouch {
+        shard.wal.vouch().unwrap();
+        assert!(shard.sync(), "it has itself synced");
+        let end = shard.wal.end;
+        shard.wal.vouch().unwrap();
+        assert_eq!(shard.wal.end, end, "there is nothing more to say");
+        assert!(!shard.sync());
+    }
+    (shard.crash(), name, at)
+}
+
+#[test]
+fn damage_to_the_last_batch_is_told_from_a_torn_tail_once_something_vouches_for_it() {
+    for byte in [3, 10, 40 + 3, 40 + 36 + 80 + 5] {
+        let (disk, name, at) = one_group(true);
+        assert_eq!(recover(&disk).groups[&id(0)].last(), 3);
+        assert!(disk.flip(&name, at + byte));
+        let found = recover(&disk);
+        assert_eq!((found.corrupt.len(), found.groups.len()), (1, 0), "byte {byte}");
+        // Without it nobody can know: power may have gone in the middle of that write.
+        let (disk, name, at) = one_group(false);
+        assert!(disk.flip(&name, at + byte));
+        let found = recover(&disk);
+        assert_eq!((found.corrupt.len(), found.groups[&id(0)].last()), (0, 2), "byte {byte}");
+    }
+}
+
+#[test]
+fn what_vouches_is_no_loss_itself() {
+    let (disk, name, _) = one_group(true);
+    let mut shard = Shard::open(&disk);
+    let mark = (shard.wal.end & u64::from(u32::MAX)) as usize - 40;
+    assert!(disk.flip(&name, mark + 10));
+    shard = Shard::open(&disk);
+    assert_eq!(shard.groups[&id(0)].last(), 3);
+    let index = shard.commit(id(0), 1, 100);
+    let shard = Shard::open(&shard.crash());
+    assert_eq!(shard.groups[&id(0)].last(), index);
+}
+
 #[test]
 fn damage_that_names_nobody_stops_all() {
     let (disk, name, at) = two_groups();
