@@ -44,10 +44,16 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// An empty buffer.
+    /// An empty buffer, with room for most of what is written.
     #[must_use]
     pub fn new() -> Writer {
-        Writer::default()
+        Writer::with_capacity(64)
+    }
+
+    /// An empty buffer with room for so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Writer {
+        Writer { buf: BytesMut::with_capacity(bytes) }
     }
 
     /// The bytes written so far.

@@ -214,21 +214,21 @@ impl Checks {
         self.muted.pass(self.images.check(node, core))?;
         self.muted.pass(voters_registered::check(node, core, &mut self.image_seen))?;
         let mut seen = self.seen.remove(&node).unwrap_or_default();
-        let mut now = Vec::with_capacity(seen.len());
+        let mut here = 0;
         for view in core.replica_views() {
-            let before = seen.remove(&view.id).filter(|before| before.peer == view.peer);
-            let unchanged = before.as_ref().is_some_and(|before| before.is_like(&view));
-            let seen = match before {
-                Some(before) if unchanged => before,
-                before => {
-                    self.check(node, core, &view, before.as_ref(), coverage)?;
-                    Seen::of(&view)
-                }
-            };
-            now.push((view.id, seen));
+            here += 1;
+            let before = seen.get(&view.id).filter(|before| before.peer == view.peer);
+            if before.is_some_and(|before| before.is_like(&view)) {
+                continue;
+            }
+            self.check(node, core, &view, before, coverage)?;
+            seen.insert(view.id, Seen::of(&view));
         }
-        // In order already, as replicas are: a map is made of it in one go.
-        self.seen.insert(node, now.into_iter().collect());
+        if seen.len() > here {
+            let here: BTreeSet<PartitionId> = core.replica_views().map(|view| view.id).collect();
+            seen.retain(|id, _| here.contains(id));
+        }
+        self.seen.insert(node, seen);
         Ok(())
     }
 

@@ -209,16 +209,17 @@ impl World {
             return self.queue.at(at, Event::Wake(id));
         }
         node.wakes_at = None;
-        let inputs = std::mem::take(&mut node.inbox);
+        let mut inputs = std::mem::take(&mut node.inbox);
         let clock = self.clock(&self.nodes[&id]);
         let Some(core) = self.node(id).core.as_mut() else { return };
         let count = inputs.len();
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            for input in inputs {
+            for input in inputs.drain(..) {
                 core.step(clock, input);
             }
             core.flush(clock);
         }));
+        self.node(id).inbox = inputs;
         self.trace.absorb(&now.to_le_bytes());
         self.trace.absorb(&[u8::try_from(id.0).unwrap_or(0), u8::try_from(count).unwrap_or(0)]);
         match stepped {

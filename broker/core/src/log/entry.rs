@@ -264,7 +264,7 @@ pub fn batch_data(info: &BatchInfo) -> Vec<u8> {
     w.u8(VERSION).u8(Kind::Batch.byte()).i64(base_offset).u32(records).u32(len).u32(crc);
     w.i64(max_timestamp).i64(producer_id).i16(producer_epoch).i32(base_sequence);
     w.i64(append_ms);
-    w.finish().to_vec()
+    w.finish().into()
 }
 
 /// The `Entry.data` that moves the log start.
@@ -272,7 +272,7 @@ pub fn batch_data(info: &BatchInfo) -> Vec<u8> {
 pub fn log_start_data(offset: Offset) -> Vec<u8> {
     let mut w = Writer::new();
     w.u8(VERSION).u8(Kind::LogStart.byte()).i64(offset);
-    w.finish().to_vec()
+    w.finish().into()
 }
 
 fn descriptor(data: Bytes) -> Result<Descriptor, CodecError> {

@@ -22,6 +22,8 @@ pub const BATCH_BYTES: usize = 40;
 pub const RECORD_BYTES: usize = 36;
 const MAGIC: u32 = 0x4348_5731;
 const VERSION: u8 = 1;
+/// A body of this length or more is written from where it lies.
+const SHARED_BYTES_MIN: usize = 4096;
 
 /// One fact about one group, or about the node.
 #[derive(Debug, Clone, PartialEq)]
@@ -232,12 +234,18 @@ impl Pending {
         RECORD_BYTES + self.body.0.len() + self.body.1.len()
     }
 
+    /// How much of it [`Pending::put`] copies.
+    pub(super) fn copied_len(&self) -> usize {
+        let bodies = [&self.body.0, &self.body.1].into_iter().map(Bytes::len);
+        RECORD_BYTES + bodies.filter(|len| *len < SHARED_BYTES_MIN).sum::<usize>()
+    }
+
     /// Adds the record, which will lie at `position`, to `parts`; long bodies are not copied.
     pub(super) fn put(&self, position: u64, scratch: &mut BytesMut, parts: &mut Vec<Bytes>) {
         scratch.put_slice(&self.head);
         scratch.put_u32(placed_crc(&self.head, position));
         for body in [&self.body.0, &self.body.1] {
-            if body.len() < 4096 {
+            if body.len() < SHARED_BYTES_MIN {
                 scratch.put_slice(body);
             } else {
                 parts.push(scratch.split().freeze());

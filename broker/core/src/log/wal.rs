@@ -317,7 +317,8 @@ impl<D: Disk> Wal<D> {
     }
 
     fn batch(&self, head: BatchHead, records: usize) -> Vec<Bytes> {
-        let mut scratch = BytesMut::new();
+        let copied: usize = self.pending.iter().take(records).map(Pending::copied_len).sum();
+        let mut scratch = BytesMut::with_capacity(BATCH_BYTES + copied);
         let mut parts = Vec::new();
         scratch.extend_from_slice(&head.encode());
         let mut at = head.position + BATCH_BYTES as u64;

@@ -13,6 +13,8 @@ use crate::codec::{CodecError, Reader, Writer};
 use crate::ids::PartitionId;
 
 const VERSION: u8 = 2;
+/// Room for a few messages.
+const OPEN_BYTES: usize = 512;
 const TAG_RAFT: u8 = 1;
 const TAG_HEARTBEATS: u8 = 2;
 const TAG_BROKER: u8 = 3;
@@ -86,7 +88,7 @@ impl FrameBuilder {
         FrameBuilder {
             answers,
             parts: Vec::new(),
-            open: Writer::default(),
+            open: Writer::with_capacity(OPEN_BYTES),
             heartbeats: Vec::new(),
             bytes: 0,
         }
