@@ -9,18 +9,15 @@ fn check(life: &'static Life) {
     assert!(whole.broken.is_none(), "{}: {:?}\n{}", life.name, whole.broken, whole.last.join("\n"));
     let points = life.points(effects(&whole));
     assert!(!points.is_empty(), "{} has no side effects", life.name);
-    let mut next = points.iter();
-    runs::in_order(
-        points.len(),
-        runs::jobs(),
-        |n| points[n].run(false),
-        |report| {
-            let (point, Report { broken, last, .. }) = (next.next().unwrap(), &report);
-            let last = last.join("\n");
-            assert!(broken.is_none(), "cargo sim --crash-point {point}: {broken:?}\n{last}");
-            assert_eq!(report.coverage.of("operator deaths"), 1, "{point}");
-        },
-    );
+    let mut reports = Vec::new();
+    let run = |n: usize| points[n].run(false);
+    runs::in_order(points.len(), runs::jobs(), run, |report| reports.push(report));
+    for (point, report) in points.iter().zip(&reports) {
+        let Report { broken, last, .. } = report;
+        let last = last.join("\n");
+        assert!(broken.is_none(), "cargo sim --crash-point {point}: {broken:?}\n{last}");
+        assert_eq!(report.coverage.of("operator deaths"), 1, "{point}");
+    }
 }
 
 #[test]
