@@ -18,6 +18,9 @@ use crate::node::Death;
 use crate::world::World;
 use crate::{Options, Report, STEPS_MAX, Workload};
 
+/// The seed of lives where none is asked for. Each has its own order of things in each life.
+pub const SEED: u64 = 1;
+
 /// Counts what operators have done: calls to brokers, and steps of the platform.
 pub(crate) const SIDE_EFFECTS: &str = "operator side effects";
 /// What a run breaks in which the operator did not die where it was to: nothing was tried.
@@ -92,14 +95,14 @@ impl Life {
 
     /// The life in which nobody dies.
     #[must_use]
-    pub fn run(&self, echo: bool) -> Report {
-        self.run_without(&[], echo)
+    pub fn run(&self, seed: u64, echo: bool) -> Report {
+        self.run_without(&[], seed, echo)
     }
 
     /// The same, without a look at these invariants.
     #[must_use]
-    pub fn run_without(&self, invariants: &[&'static str], echo: bool) -> Report {
-        self.world(None, echo).without(invariants).run(STEPS_MAX)
+    pub fn run_without(&self, invariants: &[&'static str], seed: u64, echo: bool) -> Report {
+        self.world(seed, None, echo).without(invariants).run(STEPS_MAX)
     }
 
     /// All points of a life in which operators have so many side effects.
@@ -111,8 +114,8 @@ impl Life {
         (1..=effects).flat_map(both).collect()
     }
 
-    fn world(&self, crash: Option<Crash>, echo: bool) -> World {
-        let mut world = World::new(self.options(), echo);
+    fn world(&self, seed: u64, crash: Option<Crash>, echo: bool) -> World {
+        let mut world = World::new(self.options(seed), echo);
         world.operator.crash = crash;
         world.stages = self.stages.iter().copied().collect();
         // Whatever is asked of it, it has to be whole again in the time that a healed one has.
@@ -121,10 +124,10 @@ impl Life {
     }
 
     /// A run in which nothing goes wrong by itself, with few clients.
-    fn options(&self) -> Options {
+    fn options(&self, seed: u64) -> Options {
         const SECOND: u64 = 1_000_000;
         Options {
-            seed: 1,
+            seed,
             brokers: self.brokers,
             resizes: Vec::new(),
             topics: 2,
@@ -165,15 +168,15 @@ pub struct Point {
 impl Point {
     /// The life with this death.
     #[must_use]
-    pub fn run(&self, echo: bool) -> Report {
-        self.run_without(&[], echo)
+    pub fn run(&self, seed: u64, echo: bool) -> Report {
+        self.run_without(&[], seed, echo)
     }
 
     /// The same, without a look at these invariants.
     #[must_use]
-    pub fn run_without(&self, invariants: &[&'static str], echo: bool) -> Report {
+    pub fn run_without(&self, invariants: &[&'static str], seed: u64, echo: bool) -> Report {
         let crash = Crash { effect: self.effect, moment: self.moment };
-        self.life.world(Some(crash), echo).without(invariants).run(STEPS_MAX)
+        self.life.world(seed, Some(crash), echo).without(invariants).run(STEPS_MAX)
     }
 }
 

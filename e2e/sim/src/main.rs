@@ -6,6 +6,7 @@ mod points;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use chronik_sim::crash_points::SEED;
 use chronik_sim::mutants::{self, Mistake};
 use chronik_sim::{Coverage, Options, Report, STEPS_MAX, World, runs, shrink};
 use clap::Parser;
@@ -83,11 +84,12 @@ fn main() -> ExitCode {
         Some((_, known)) => known,
         None => None,
     };
+    let seed = arguments.seed.unwrap_or(SEED);
     if arguments.crash_points {
-        return points::all(arguments.jobs, arguments.mutant.as_deref(), mistake);
+        return points::all(arguments.jobs, seed, mistake);
     }
     if let Some(point) = &arguments.crash_point {
-        return points::one(point, arguments.events, mistake);
+        return points::one(point, seed, arguments.events, mistake);
     }
     let seeds = match arguments.seed {
         Some(seed) => vec![seed],

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::crash_points::{LIVES, Life, NEVER, Point, effects};
+use crate::crash_points::{LIVES, Life, NEVER, Point, SEED, effects};
 use crate::{Options, STEPS_MAX, Violation, World, runs};
 
 /// Seeds that caught a mistake once, tried before any other.
@@ -138,7 +138,8 @@ pub enum Run {
 /// once it is its turn: with the mistake in it, it is caught there, or it has as many.
 fn points() -> impl Iterator<Item = Run> {
     LIVES.iter().flat_map(|life| {
-        let points = std::iter::once_with(|| life.points(effects(&life.run(false)))).flatten();
+        let points =
+            std::iter::once_with(|| life.points(effects(&life.run(SEED, false)))).flatten();
         std::iter::once(Run::Life(life)).chain(points.map(Run::Point))
     })
 }
@@ -156,8 +157,8 @@ impl Run {
             Run::Seed(seed) => {
                 World::new(Options::swarm(seed), false).without(without).run(STEPS_MAX)
             }
-            Run::Life(life) => life.run_without(without, false),
-            Run::Point(point) => point.run_without(without, false),
+            Run::Life(life) => life.run_without(without, SEED, false),
+            Run::Point(point) => point.run_without(without, SEED, false),
         };
         report.broken.filter(|violation| violation.invariant != NEVER)
     }

@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use chronik_sim::crash_points::{LIVES, Life, Point, effects};
+use chronik_sim::crash_points::{LIVES, Life, Point, SEED, effects};
 use chronik_sim::mutants::Mistake;
 use chronik_sim::{Report, runs};
 
 use crate::print;
 
 /// All points of all lives; a table of them.
-pub(crate) fn all(jobs: Option<usize>, name: Option<&str>, mistake: Option<Mistake>) -> ExitCode {
+pub(crate) fn all(jobs: Option<usize>, seed: u64, mistake: Option<Mistake>) -> ExitCode {
     let began = Instant::now();
     let jobs = jobs.unwrap_or_else(runs::jobs);
     let mut failed = Vec::new();
@@ -22,7 +22,7 @@ pub(crate) fn all(jobs: Option<usize>, name: Option<&str>, mistake: Option<Mista
     for life in LIVES {
         let began = Instant::now();
         put_in(mistake);
-        let whole = life.run(false);
+        let whole = life.run(seed, false);
         let effects = effects(&whole);
         let points = match &whole.broken {
             // With a death it cannot be better.
@@ -31,12 +31,12 @@ pub(crate) fn all(jobs: Option<usize>, name: Option<&str>, mistake: Option<Mista
         };
         let before = failed.len();
         if whole.broken.is_some() {
-            show(&whole, life.name, name);
+            show(&whole, life.name, mistake);
             failed.push(life.name.to_owned());
         }
         let run = |n: usize| {
             put_in(mistake);
-            points[n].run(false)
+            points[n].run(seed, false)
         };
         let mut next = points.iter();
         runs::in_order(points.len(), jobs, run, |report| {
@@ -45,7 +45,7 @@ pub(crate) fn all(jobs: Option<usize>, name: Option<&str>, mistake: Option<Mista
             {
                 // One of a life tells most; the others are replayed by their names.
                 if failed.len() == before {
-                    show(&report, &point.to_string(), name);
+                    show(&report, &point.to_string(), mistake);
                 }
                 failed.push(point.to_string());
             }
@@ -61,18 +61,18 @@ pub(crate) fn all(jobs: Option<usize>, name: Option<&str>, mistake: Option<Mista
 }
 
 /// One point, or a life in which nobody dies.
-pub(crate) fn one(text: &str, events: bool, mistake: Option<Mistake>) -> ExitCode {
+pub(crate) fn one(text: &str, seed: u64, events: bool, mistake: Option<Mistake>) -> ExitCode {
     put_in(mistake);
     let report = match (Life::named(text), text.parse::<Point>()) {
-        (Some(life), _) => life.run(events),
-        (None, Ok(point)) => point.run(events),
+        (Some(life), _) => life.run(seed, events),
+        (None, Ok(point)) => point.run(seed, events),
         (None, Err(error)) => {
             print(&error);
             return ExitCode::FAILURE;
         }
     };
     if report.broken.is_some() {
-        show(&report, text, mistake.map(|mistake| mistake.name));
+        show(&report, text, mistake);
         return ExitCode::FAILURE;
     }
     let Report { steps, hash, simulated, .. } = report;
@@ -89,7 +89,7 @@ fn put_in(mistake: Option<Mistake>) {
     }
 }
 
-fn show(report: &Report, point: &str, mutant: Option<&str>) {
+fn show(report: &Report, point: &str, mistake: Option<Mistake>) {
     for line in &report.last {
         print(line);
     }
@@ -97,7 +97,11 @@ fn show(report: &Report, point: &str, mutant: Option<&str>) {
         print(&format!("{point} broke \"{}\" at step {}:", broken.invariant, report.steps));
         print(&format!("  {}", broken.what));
     }
-    let mutant = mutant.map(|name| format!(" --mutant {name}")).unwrap_or_default();
-    print(&format!("replay: cargo sim --crash-point {point}{mutant} --events"));
+    let mistake = mistake.map(|mistake| format!(" --mutant {}", mistake.name)).unwrap_or_default();
+    let seed = match report.seed {
+        SEED => String::new(),
+        other => format!(" --seed {other}"),
+    };
+    print(&format!("replay: cargo sim --crash-point {point}{seed}{mistake} --events"));
     print("");
 }

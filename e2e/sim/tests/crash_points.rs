@@ -1,16 +1,16 @@
 //! The operator dies after each of its side effects, in each life of a cluster, and whoever comes
 //! after it ends in the same place. `cargo sim --crash-points` shows a table of it.
 
-use chronik_sim::crash_points::{LIVES, Life, Point, effects};
+use chronik_sim::crash_points::{LIVES, Life, Point, SEED, effects};
 use chronik_sim::{Report, runs};
 
 fn check(life: &'static Life) {
-    let whole = life.run(false);
+    let whole = life.run(SEED, false);
     assert!(whole.broken.is_none(), "{}: {:?}\n{}", life.name, whole.broken, whole.last.join("\n"));
     let points = life.points(effects(&whole));
     assert!(!points.is_empty(), "{} has no side effects", life.name);
     let mut reports = Vec::new();
-    let run = |n: usize| points[n].run(false);
+    let run = |n: usize| points[n].run(SEED, false);
     runs::in_order(points.len(), runs::jobs(), run, |report| reports.push(report));
     for (point, report) in points.iter().zip(&reports) {
         let Report { broken, last, .. } = report;
@@ -40,5 +40,5 @@ fn points_have_names() {
 #[test]
 fn a_point_that_is_not_reached_is_a_failure() {
     let never: Point = "birth-1:999:answered".parse().unwrap();
-    assert_eq!(never.run(false).broken.unwrap().invariant, "crash point");
+    assert_eq!(never.run(SEED, false).broken.unwrap().invariant, "crash point");
 }
