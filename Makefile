@@ -46,7 +46,7 @@ test: test-tools
 	$(call stage,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings && cargo clippy --workspace --test cluster --locked -- -D warnings)
 	$(call stage,build,cargo test --workspace --locked --no-run && cargo test --workspace --locked --no-run --test cluster)
 	$(call stage,tests of the crates,cargo test --workspace --locked)
-	$(call stage,simulator,$(TARGET)/debug/chronik-sim --runs $(RUNS))
+	$(call stage,simulator,$(TARGET)/debug/chronik-sim --runs $(RUNS) && $(TARGET)/debug/chronik-sim --crash-points)
 	$(call stage,clusters of processes,cargo test --workspace --locked --test cluster -- --test-threads 1 --nocapture)
 	$(call stage,kubernetes,PROVIDER=devcluster e2e/kube --short)
 

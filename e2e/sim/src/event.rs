@@ -55,6 +55,8 @@ pub(crate) enum Event {
     Space(BrokerId),
     /// The user wants another number of brokers.
     Resize(u32),
+    /// The user wants all brokers to run something newer.
+    Roll,
     /// From here on nothing goes wrong any more.
     Calm,
 }

@@ -69,6 +69,9 @@ impl World {
                 self.fill_disk(victim, room);
                 self.later(lasts, Event::Space(victim));
             }
+            FaultKind::LoseDisk if self.chance.platform.chance(self.options.nodes_go) => {
+                self.lose_node(victim);
+            }
             FaultKind::LoseDisk => {
                 self.fell(victim, Death::PowerLost, lasts);
                 self.lose_disk(victim);

@@ -15,11 +15,13 @@ mod leader_completeness;
 mod log_matching;
 mod log_starts;
 mod lost_identities;
+mod members_not_stopped;
 mod meta_equal_at_index;
 mod no_replica_offline;
 mod offsets_dense;
 mod promoted_caught_up;
 mod register;
+mod restarts_keep_quorum;
 mod said_is_synced;
 mod spoken_terms;
 mod synced_is_kept;
@@ -82,6 +84,7 @@ pub(crate) struct Checks {
     destroyed: destroyed_identities::DestroyedIdentities,
     confs: conf_changes_overlap::Confs,
     images: meta_equal_at_index::Images,
+    members: members_not_stopped::Members,
     pub(crate) owners: group_owners::GroupOwners,
     pub(crate) offsets: committed_offsets::CommittedOffsets,
     pub(crate) configs: configs_answered::ConfigsAnswered,
@@ -211,6 +214,7 @@ impl Checks {
             self.muted.pass(self.destroyed.started(node, core))?;
         }
         self.muted.pass(self.destroyed.check(node, core))?;
+        self.members.learn(core);
         self.muted.pass(self.images.check(node, core))?;
         self.muted.pass(voters_registered::check(node, core, &mut self.image_seen))?;
         let mut seen = self.seen.remove(&node).unwrap_or_default();
@@ -245,6 +249,7 @@ impl Checks {
         self.muted.pass(commit_monotonic::check(view, before))?;
         self.muted.pass(commit_own_term::check(core, view, before))?;
         if let Some(conf) = self.confs.before(view) {
+            self.muted.pass(self.lost.counted_on(view))?;
             self.muted.pass(promoted_caught_up::check(&self.synced, view, &conf))?;
             self.muted.pass(voters_replaced::check(core, view, &conf))?;
         }
@@ -319,7 +324,28 @@ impl Checks {
         node: BrokerId,
         newest: Option<&Core<MemDisk>>,
     ) -> Result<(), Violation> {
+        self.muted.pass(self.members.ends(node))?;
         newest.map_or(Ok(()), |newest| voters_not_stopped::check(&self.confs, node, newest))
+    }
+
+    /// The operator begins to look: what happens from now on it cannot know.
+    pub(crate) fn operator_looks(&mut self) {
+        self.members.looked();
+    }
+
+    /// A broker is about to empty its disk, as it was told to.
+    pub(crate) fn wipes(&self, node: BrokerId, directory: Uuid) -> Result<(), Violation> {
+        self.members.wipes(node, directory)
+    }
+
+    /// The operator is about to restart a broker that serves; `up` tells who else does.
+    pub(crate) fn restarts(
+        &self,
+        node: BrokerId,
+        up: impl Fn(BrokerId) -> bool,
+        newest: Option<&Core<MemDisk>>,
+    ) -> Result<(), Violation> {
+        newest.map_or(Ok(()), |newest| restarts_keep_quorum::check(self, node, up, newest))
     }
 
     /// A client was told that its records are there.

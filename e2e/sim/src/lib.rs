@@ -12,6 +12,7 @@
 
 mod client;
 mod coverage;
+pub mod crash_points;
 mod event;
 mod faults;
 mod invariants;

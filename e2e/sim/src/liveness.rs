@@ -15,6 +15,9 @@ impl World {
         if !self.operator.converged {
             return Some(format!("the operator's plan is not empty: {}", self.operator.last));
         }
+        if let Some(left) = self.left_behind() {
+            return Some(left);
+        }
         if let Some(stuck) = self.clients.stuck(since) {
             return Some(stuck);
         }

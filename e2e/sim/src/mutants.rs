@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::crash_points::{LIVES, Life, NEVER, Point, SEED, effects};
 use crate::{Options, STEPS_MAX, Violation, World, runs};
 
 /// Seeds that caught a mistake once, tried before any other.
@@ -66,45 +67,46 @@ impl Mistake {
         chronik_plan::mutant::put_in(self.plan);
     }
 
-    /// The seeds that caught it before.
-    fn kept(self) -> impl Iterator<Item = u64> {
+    /// What caught it before.
+    fn kept(self) -> impl Iterator<Item = Run> {
         let lines = KEPT.lines().filter_map(|line| line.split('#').next()?.trim().split_once(' '));
-        lines.filter(move |(name, _)| *name == self.name).filter_map(|(_, s)| s.trim().parse().ok())
+        lines.filter(move |(name, _)| *name == self.name).filter_map(|(_, s)| Run::parse(s.trim()))
     }
 
-    /// Runs seeds until one breaks something, `fresh` new ones at most. If `deep`, looks what else
-    /// would have noticed it.
+    /// Runs seeds until one breaks something, `fresh` new ones at most, and then all crash points. If
+    /// `deep`, looks what else would have noticed it.
     fn hunt(self, fresh: u64, deep: bool) -> Row {
         let began = Instant::now();
         let mut tried = BTreeSet::new();
         let mut caught = None;
-        for seed in self.kept().chain(crate::kept_seeds()).chain(1..=fresh) {
-            if !tried.insert(seed) {
+        let seeds = crate::kept_seeds().into_iter().chain(1..=fresh).map(Run::Seed);
+        for run in self.kept().chain(seeds).chain(points()) {
+            if !tried.insert(run.to_string()) {
                 continue;
             }
             self.put_in();
-            let broken = run(seed, &[]);
+            let broken = run.broken(&[]);
             take_out();
             if let Some(violation) = broken {
-                caught = Some((seed, violation));
+                caught = Some((run, violation));
                 break;
             }
         }
         let backstops = match &caught {
-            Some((seed, violation)) if deep => self.backstops(*seed, violation.invariant),
+            Some((run, violation)) if deep => self.backstops(*run, violation.invariant),
             Some(_) | None => Vec::new(),
         };
-        Row { mistake: self, caught, backstops, seeds: tried.len(), took: began.elapsed() }
+        Row { mistake: self, caught, backstops, runs: tried.len(), took: began.elapsed() }
     }
 
     /// Which other invariants notice it in this run, one after the other, when those before them are
     /// not looked at. The run ends whole, or does not end, once there is none left.
-    fn backstops(self, seed: u64, first: &'static str) -> Vec<&'static str> {
+    fn backstops(self, run: Run, first: &'static str) -> Vec<&'static str> {
         let mut noticed = vec![first];
         self.put_in();
         // A run that does not become whole has nothing more to show.
         while noticed.last() != Some(&"liveness")
-            && let Some(violation) = run(seed, &noticed)
+            && let Some(violation) = run.broken(&noticed)
         {
             if noticed.contains(&violation.invariant) {
                 break;
@@ -121,8 +123,55 @@ fn take_out() {
     chronik_plan::mutant::put_in(None);
 }
 
-fn run(seed: u64, without: &[&'static str]) -> Option<Violation> {
-    World::new(Options::swarm(seed), false).without(without).run(STEPS_MAX).broken
+/// What can catch a mistake.
+#[derive(Debug, Clone, Copy)]
+pub enum Run {
+    /// The run of a seed.
+    Seed(u64),
+    /// The life of a cluster in which nobody dies.
+    Life(&'static Life),
+    /// One in which the operator dies.
+    Point(Point),
+}
+
+/// All lives, each with all of its crash points. How many side effects a life has is counted only
+/// once it is its turn: with the mistake in it, it is caught there, or it has as many.
+fn points() -> impl Iterator<Item = Run> {
+    LIVES.iter().flat_map(|life| {
+        let points =
+            std::iter::once_with(|| life.points(effects(&life.run(SEED, false)))).flatten();
+        std::iter::once(Run::Life(life)).chain(points.map(Run::Point))
+    })
+}
+
+impl Run {
+    fn parse(text: &str) -> Option<Run> {
+        let seed = text.parse().ok().map(Run::Seed);
+        seed.or_else(|| text.parse().ok().map(Run::Point))
+            .or_else(|| Life::named(text).map(Run::Life))
+    }
+
+    /// What breaks in it, with no look at some of the invariants.
+    fn broken(self, without: &[&'static str]) -> Option<Violation> {
+        let report = match self {
+            Run::Seed(seed) => {
+                World::new(Options::swarm(seed), false).without(without).run(STEPS_MAX)
+            }
+            Run::Life(life) => life.run_without(without, SEED, false),
+            Run::Point(point) => point.run_without(without, SEED, false),
+        };
+        report.broken.filter(|violation| violation.invariant != NEVER)
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Run::Seed(seed) => write!(f, "{seed}"),
+            Run::Life(life) => f.write_str(life.name),
+            Run::Point(point) => write!(f, "{point}"),
+        }
+    }
 }
 
 /// What became of one mistake.
@@ -130,25 +179,25 @@ fn run(seed: u64, without: &[&'static str]) -> Option<Violation> {
 pub struct Row {
     /// The mistake.
     pub mistake: Mistake,
-    /// The seed that caught it, and how.
-    pub caught: Option<(u64, Violation)>,
+    /// What caught it, and how.
+    pub caught: Option<(Run, Violation)>,
     /// What else would have noticed it there.
     pub backstops: Vec<&'static str>,
-    /// How many seeds were run.
-    pub seeds: usize,
+    /// How many runs it took.
+    pub runs: usize,
     /// How long that took.
     pub took: Duration,
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (by, seed) = match &self.caught {
-            Some((seed, violation)) => (violation.invariant, seed.to_string()),
+        let (by, run) = match &self.caught {
+            Some((run, violation)) => (violation.invariant, run.to_string()),
             None => ("NOT CAUGHT", "-".to_owned()),
         };
         let seconds = self.took.as_secs_f64();
-        let (name, seeds) = (self.mistake.name, self.seeds);
-        write!(f, "{name:<29} {by:<45} {seed:>6} {seeds:>5} {seconds:>6.1}")?;
+        let (name, runs) = (self.mistake.name, self.runs);
+        write!(f, "{name:<29} {by:<45} {run:>17} {runs:>5} {seconds:>6.1}")?;
         if !self.backstops.is_empty() {
             write!(f, "  then {}", self.backstops.join("; "))?;
         }
@@ -159,29 +208,30 @@ impl fmt::Display for Row {
 /// The head of the table.
 #[must_use]
 pub fn head() -> String {
-    format!("{:<29} {:<45} {:>6} {:>5} {:>6}", "mistake", "caught by", "seed", "runs", "s")
+    format!("{:<29} {:<45} {:>17} {:>5} {:>6}", "mistake", "caught by", "seed", "runs", "s")
 }
 
 /// Hunts all of `mistakes`, on as many threads as there are cores, and shows each row when it is
-/// there. A seed that catches a mistake has to end whole without it, or it proves nothing: those that
+/// there. What catches a mistake has to end whole without it, or it proves nothing: those that
 /// do not come second.
 pub fn hunt(
     mistakes: &[Mistake],
     fresh: u64,
     deep: bool,
     show: impl Fn(&Row) + Sync,
-) -> (Vec<Row>, Vec<u64>) {
+) -> (Vec<Row>, Vec<String>) {
     let next = AtomicUsize::new(0);
-    let sound: Mutex<BTreeMap<u64, bool>> = Mutex::default();
+    let sound: Mutex<BTreeMap<String, bool>> = Mutex::default();
     let work = || {
         let mut rows = Vec::new();
         while let Some(mistake) = mistakes.get(next.fetch_add(1, Ordering::Relaxed)) {
             let row = mistake.hunt(fresh, deep);
-            if let Some((seed, _)) = row.caught {
-                let known = sound.lock().is_ok_and(|sound| sound.contains_key(&seed));
+            if let Some((run, _)) = row.caught {
+                let name = run.to_string();
+                let known = sound.lock().is_ok_and(|sound| sound.contains_key(&name));
                 if !known {
-                    let whole = run(seed, &[]).is_none();
-                    let _ = sound.lock().map(|mut sound| sound.insert(seed, whole));
+                    let whole = run.broken(&[]).is_none();
+                    let _ = sound.lock().map(|mut sound| sound.insert(name, whole));
                 }
             }
             show(&row);
@@ -194,5 +244,5 @@ pub fn hunt(
         workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
     });
     let sound = sound.into_inner().unwrap_or_default();
-    (rows, sound.into_iter().filter(|(_, whole)| !whole).map(|(seed, _)| seed).collect())
+    (rows, sound.into_iter().filter(|(_, whole)| !whole).map(|(run, _)| run).collect())
 }

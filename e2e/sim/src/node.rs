@@ -41,6 +41,14 @@ pub(crate) struct Node {
     pub(crate) volume: bool,
     /// The next start ends after so many writes.
     pub(crate) dies_after: Option<u32>,
+    /// The revision that its process runs, or ran last.
+    pub(crate) runs: u64,
+    /// The revision that it would come back as.
+    pub(crate) template: u64,
+    /// It was told to end, and is started again once it has.
+    pub(crate) ending: bool,
+    /// When its process last ended.
+    pub(crate) ended: u64,
 }
 
 /// How a process ends.
@@ -57,6 +65,7 @@ impl World {
     pub(crate) fn start(&mut self, id: BrokerId) {
         let fresh =
             || Uuid::from_u64_pair(self.options.seed, self.trace.steps() << 20 | u64::from(id.0));
+        let wanted = self.operator.wanted;
         let node = self.nodes.entry(id).or_insert_with(|| Node {
             disk: MemDisk::new(),
             directory: fresh(),
@@ -71,6 +80,10 @@ impl World {
             sync_free: [0; 2],
             volume: true,
             dies_after: None,
+            runs: wanted,
+            template: wanted,
+            ending: false,
+            ended: 0,
         });
         if node.core.is_some() {
             return;
@@ -81,6 +94,7 @@ impl World {
             node.volume = true;
         }
         node.life += 1;
+        (node.runs, node.ending) = (node.template, false);
         (node.paused_until, node.wakes_at, node.timer_at) = (0, None, None);
         node.sync_free = [0; 2];
         let (directory, disk, life) = (node.directory, node.disk.clone(), node.life);
@@ -153,6 +167,7 @@ impl World {
         }
         node.inbox.clear();
         node.peers.clear();
+        node.ended = self.now;
         match death {
             Death::Killed => node.disk.kill(),
             Death::PowerLost => {
@@ -281,8 +296,10 @@ impl World {
                 self.note(&format!("{id:?} drained"));
                 self.coverage.count("drained");
                 self.stop(id, Death::Killed);
+                self.drained(id);
             }
             Output::Wipe => {
+                self.judge_wipe(id);
                 self.note(&format!("{id:?} wipes its disk"));
                 self.coverage.count("wipes");
                 self.stop(id, Death::Killed);

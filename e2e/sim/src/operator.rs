@@ -1,18 +1,21 @@
 //! The operator of the world: the real plan, fed with real answers, carried out step by step. It
-//! can die after any step; what it knew dies with it. The platform under it are the world's nodes.
+//! can die after any step; what it knew dies with it. The platform under it is `platform`'s.
 
 mod convert;
+mod platform;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse, Description};
 use chronik_core::core::input::Input;
 use chronik_core::ids::{BrokerId, Uuid};
-use chronik_plan::{Desired, Observed, Process, Rolling, Step, VolumePolicy};
+use chronik_plan::{Desired, Observed, Rolling, Step, VolumePolicy};
 
+use crate::crash_points::{Crash, Moment, SIDE_EFFECTS};
 use crate::event::{Event, Life};
-use crate::node::Death;
+use crate::options::Options;
 use crate::world::World;
+use platform::Outcome;
 
 const DESCRIBE_MAX: u64 = 700_000;
 const STEP_MAX: u64 = 3_000_000;
@@ -23,7 +26,7 @@ pub(crate) struct Operator {
     pub(crate) desired: Desired,
     /// Answers of brokers prove that the cluster was formed; kept, as in the status of production.
     formed: bool,
-    rebalanced_at: Option<BTreeMap<u32, u32>>,
+    rebalanced_at: Option<Counts>,
     /// Each wait has a number; what comes for an older one is too late.
     turn: u64,
     tokens: u64,
@@ -36,22 +39,43 @@ pub(crate) struct Operator {
     pub(crate) lost: Option<BrokerId>,
     /// Brokers that were stopped for good.
     stopped: BTreeSet<BrokerId>,
+    /// Brokers whose node is gone, with their disk.
+    gone: BTreeSet<BrokerId>,
+    /// The revision that all brokers are wanted to run.
+    pub(crate) wanted: u64,
+    /// When the last look began.
+    looked: u64,
+    /// Side effects so far, of all its lives.
+    effects: u64,
+    /// When it is to die.
+    pub(crate) crash: Option<Crash>,
 }
 
 #[derive(Debug)]
 enum Pass {
     Idle,
     Looking { asked: BTreeMap<u64, BrokerId>, answers: BTreeMap<BrokerId, Description> },
-    Acting { steps: VecDeque<Step>, waits_for: Option<u64> },
+    Acting { steps: VecDeque<Step>, waits_for: Option<Awaited>, counts: Option<Counts> },
 }
 
+/// An answer that is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    token: u64,
+    rebalances: bool,
+}
+
+/// How many replicas each broker carries.
+type Counts = BTreeMap<u32, u32>;
+
 impl Operator {
-    pub(crate) fn new(brokers: u32) -> Operator {
+    pub(crate) fn new(options: &Options) -> Operator {
+        let deletes = options.deletes_volumes;
         Operator {
             desired: Desired {
                 cluster_id: "sim".to_owned(),
-                brokers,
-                when_scaled: VolumePolicy::Retain,
+                brokers: options.brokers,
+                when_scaled: if deletes { VolumePolicy::Delete } else { VolumePolicy::Retain },
                 rolling: Rolling::default(),
                 platform_racks: false,
             },
@@ -64,12 +88,17 @@ impl Operator {
             last: String::new(),
             lost: None,
             stopped: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            wanted: 0,
+            looked: 0,
+            effects: 0,
+            crash: None,
         }
     }
 
     /// Whether a broker that is down may be started without asking the plan.
     pub(crate) fn may_revive(&self, id: BrokerId) -> bool {
-        !self.stopped.contains(&id)
+        !self.stopped.contains(&id) && !self.gone.contains(&id)
     }
 }
 
@@ -93,7 +122,11 @@ impl World {
             Pass::Idle => self.look(),
             Pass::Looking { answers, .. } => self.plan(&answers),
             // The step was not answered in time: its outcome is unknown.
-            Pass::Acting { .. } => self.rest(),
+            Pass::Acting { .. } => {
+                if !self.crashes(Moment::Answered) {
+                    self.rest();
+                }
+            }
         }
     }
 
@@ -103,7 +136,8 @@ impl World {
         self.later(after, Event::Operator(turn));
     }
 
-    fn rest(&mut self) {
+    /// The end of a pass.
+    pub(crate) fn rest(&mut self) {
         self.operator.pass = Pass::Idle;
         let pause = self.chance.operator.range(100_000, 900_000);
         self.wait(pause);
@@ -111,6 +145,8 @@ impl World {
 
     fn look(&mut self) {
         self.coverage.count("operator passes");
+        self.operator.looked = self.now;
+        self.checks.operator_looks();
         let mut asked = BTreeMap::new();
         for id in self.running() {
             let token = self.ask(id, AdminRequest::Describe { detail: true });
@@ -149,27 +185,31 @@ impl World {
                     self.plan(&answers);
                 }
             }
-            Pass::Acting { waits_for, .. } if *waits_for == Some(token) => match result {
-                Ok(answer) => {
-                    if matches!(answer, AdminResponse::MembershipChanged { .. }) {
-                        self.coverage.count("membership changes");
+            Pass::Acting { waits_for: Some(awaited), counts, .. } if awaited.token == token => {
+                match result {
+                    Ok(answer) => {
+                        if awaited.rebalances {
+                            self.operator.rebalanced_at.clone_from(counts);
+                        }
+                        if matches!(answer, AdminResponse::MembershipChanged { .. }) {
+                            self.coverage.count("membership changes");
+                        }
+                        self.step_done();
                     }
-                    self.step_done();
+                    Err(error) => {
+                        self.note(&format!("operator: {error}"));
+                        if !self.crashes(Moment::Answered) {
+                            self.rest();
+                        }
+                    }
                 }
-                Err(error) => {
-                    self.note(&format!("operator: {error}"));
-                    self.rest();
-                }
-            },
+            }
             Pass::Acting { .. } => {}
         }
     }
 
     fn plan(&mut self, answers: &BTreeMap<BrokerId, Description>) {
-        let processes = self.nodes.iter().map(|(id, node)| {
-            let (running, volume) = (node.core.is_some(), node.volume);
-            (id.0, Process { running, volume, ..Process::default() })
-        });
+        let processes = self.nodes.iter().map(|(id, node)| (id.0, self.process(*id, node)));
         let mut observed = Observed {
             processes: processes.collect(),
             racks: BTreeMap::new(),
@@ -186,6 +226,7 @@ impl World {
             self.operator.formed = true;
             self.coverage.count("clusters formed");
         }
+        self.operator.rebalanced_at = observed.still_rebalanced_at();
         let plan = chronik_plan::plan(&self.operator.desired, &observed);
         self.operator.converged = plan.is_converged();
         let waits = plan.waiting.iter().map(|wait| format!("waits for {wait}"));
@@ -200,70 +241,90 @@ impl World {
         if self.operator.converged && self.operator.lost.take().is_some() {
             self.coverage.count("lost disks replaced");
         }
-        if plan.steps.iter().any(|step| matches!(step, Step::Rebalance { .. })) {
-            let leader = observed.nodes.values().filter_map(|n| n.meta.as_ref());
-            let image = leader.max_by_key(|meta| meta.applied);
-            self.operator.rebalanced_at =
-                image.map(|m| m.brokers.iter().map(|(id, b)| (*id, b.replicas)).collect());
-        }
-        self.operator.pass = Pass::Acting { steps: plan.steps.into(), waits_for: None };
+        let images = observed.nodes.values().filter_map(|node| node.meta.as_ref());
+        let newest = images.max_by_key(|meta| meta.applied);
+        let counts = newest.map(chronik_plan::Meta::replica_counts);
+        self.operator.pass = Pass::Acting { steps: plan.steps.into(), waits_for: None, counts };
         self.next_step();
     }
 
     fn step_done(&mut self) {
+        if self.crashes(Moment::Answered) {
+            return;
+        }
         let dies =
             self.calm_since.is_none() && self.chance.operator.chance(self.options.operator_dies);
         if dies {
-            self.note("operator dies");
-            self.coverage.count("operator deaths");
-            self.operator.rebalanced_at = None;
-            self.operator.pass = Pass::Idle;
-            let after = self.chance.operator.range(200_000, 3_000_000);
-            return self.wait(after);
+            return self.operator_ends();
         }
         self.next_step();
+    }
+
+    /// The operator dies, and what it knew dies with it; another one begins after a while.
+    fn operator_ends(&mut self) {
+        self.note("operator dies");
+        self.coverage.count("operator deaths");
+        self.operator.rebalanced_at = None;
+        self.operator.pass = Pass::Idle;
+        let after = self.chance.operator.range(200_000, 3_000_000);
+        self.wait(after);
+    }
+
+    /// Whether this is the moment at which the operator was to die. Another one begins at once where
+    /// no answer was waited for: what was asked for is still on its way.
+    fn crashes(&mut self, moment: Moment) -> bool {
+        let now = Crash { effect: self.operator.effects, moment };
+        if self.operator.crash != Some(now) {
+            return false;
+        }
+        self.operator.crash = None;
+        self.operator_ends();
+        if moment == Moment::Sent {
+            self.wait(0);
+        }
+        true
     }
 
     fn next_step(&mut self) {
         let Pass::Acting { steps, .. } = &mut self.operator.pass else { return };
         let Some(step) = steps.pop_front() else { return self.rest() };
         self.note(&format!("operator: does {step}"));
-        let request = match step {
-            Step::Start(id) => {
-                self.operator.stopped.remove(&BrokerId(id));
-                self.start(BrokerId(id));
-                return self.step_done();
-            }
-            Step::Stop(id) => {
-                self.judge_end(BrokerId(id));
-                self.operator.stopped.insert(BrokerId(id));
-                self.stop(BrokerId(id), Death::Killed);
-                return self.step_done();
-            }
-            Step::DeleteVolume(id) => {
-                self.judge_end(BrokerId(id));
-                self.stop(BrokerId(id), Death::Killed);
-                self.lose_disk(BrokerId(id));
-                return self.step_done();
-            }
-            step => convert::request(step),
+        let outcome = match step {
+            Step::Start(id) => self.bring_up(BrokerId(id)),
+            Step::Stop(id) => self.take_down(BrokerId(id)),
+            Step::DeleteVolume(id) => self.delete_volume(BrokerId(id)),
+            Step::Update(id) => self.update(BrokerId(id)),
+            Step::Replace(id) => self.replace(BrokerId(id)),
+            step => return self.ask_for(step),
         };
-        let Some((to, request)) = request else { return self.rest() };
+        match outcome {
+            Outcome::Later => self.next_step(),
+            Outcome::Done => {
+                self.side_effect();
+                if !self.crashes(Moment::Sent) {
+                    self.step_done();
+                }
+            }
+        }
+    }
+
+    /// Asks a broker to do a step.
+    fn ask_for(&mut self, step: Step) {
+        let rebalances = matches!(step, Step::Rebalance { .. });
+        let Some((to, request)) = convert::request(step) else { return self.rest() };
         let token = self.ask(to, request);
         if let Pass::Acting { waits_for, .. } = &mut self.operator.pass {
-            *waits_for = Some(token);
+            *waits_for = Some(Awaited { token, rebalances });
         }
-        self.wait(STEP_MAX);
+        self.side_effect();
+        if !self.crashes(Moment::Sent) {
+            self.wait(STEP_MAX);
+        }
     }
-}
 
-impl World {
-    /// A broker is to end for good: nobody may count on it.
-    fn judge_end(&mut self, id: BrokerId) {
-        let cores = self.nodes.values().filter_map(|node| node.core.as_ref());
-        let newest = cores.max_by_key(|core| core.image().0);
-        let judged = self.checks.ends_for_good(id, newest);
-        self.judge(judged);
+    fn side_effect(&mut self) {
+        self.operator.effects += 1;
+        self.coverage.count(SIDE_EFFECTS);
     }
 }
 

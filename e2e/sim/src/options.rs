@@ -45,6 +45,15 @@ pub struct Options {
     pub net_calls: u64,
     /// The other clients.
     pub workload: Workload,
+    /// Replicas of each partition that a client makes.
+    pub replicas: i16,
+    /// When all brokers are wanted to run something newer, from the beginning on.
+    pub rolls: Vec<u64>,
+    /// Chance of a lost disk to be lost with its node: the broker comes back only once the plan has
+    /// given the disk up.
+    pub nodes_go: u64,
+    /// Whether the volume of a broker that was removed is deleted.
+    pub deletes_volumes: bool,
 }
 
 /// What can go wrong, beside what goes wrong by itself.
@@ -151,7 +160,7 @@ impl Options {
                 (weight > 0).then_some((kind, weight))
             })
             .collect();
-        Options {
+        let mut options = Options {
             seed,
             brokers,
             resizes,
@@ -171,7 +180,16 @@ impl Options {
             small_logs: rng.range(0, 3) > 0,
             net_calls: rng.range(0, 3).saturating_sub(2) * 20_000,
             workload: Workload::swarm(seed),
-        }
+            replicas: if brokers >= 3 { 3 } else { 1 },
+            rolls: Vec::new(),
+            nodes_go: 500_000,
+            deletes_volumes: false,
+        };
+        // Drawn last and by themselves: all else stays as it was before there were any.
+        let rng = &mut Prng::new(seed, Salt::Rolls);
+        let count = *rng.pick(&[0, 0, 1, 1, 2]).unwrap_or(&0);
+        options.rolls = (0..count).map(|_| rng.range(2 * SECOND, options.hostile_for)).collect();
+        options
     }
 
     /// The parts of a run that can be left out one by one: faults first, then what goes wrong by
@@ -192,7 +210,9 @@ impl Options {
         "disk-full",
         "clog",
         "mute",
+        "gone-nodes",
         "resizes",
+        "rolls",
         "operator-deaths",
         "net-breaks",
         "net-calls",
@@ -216,7 +236,9 @@ impl Options {
         self.faults.retain(|(kind, _)| is_in(kind.name()));
         for part in parts {
             match *part {
+                "gone-nodes" => self.nodes_go = 0,
                 "resizes" => self.resizes.clear(),
+                "rolls" => self.rolls.clear(),
                 "operator-deaths" => self.operator_dies = 0,
                 "net-breaks" => self.net_break = 0,
                 "net-calls" => self.net_calls = 0,

@@ -23,6 +23,10 @@ pub(crate) enum Salt {
     Operator,
     /// Which clients there are.
     Clients,
+    /// New revisions of the brokers, and what else came later.
+    Rolls,
+    /// The platform under the operator.
+    Platform,
 }
 
 /// One stream of chance.
@@ -42,6 +46,8 @@ impl Prng {
             Salt::Faults => 6,
             Salt::Operator => 7,
             Salt::Clients => 8,
+            Salt::Rolls => 9,
+            Salt::Platform => 10,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(salt);

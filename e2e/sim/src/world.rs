@@ -1,12 +1,13 @@
 //! A whole cluster in one thread: nodes, network, clients and operator, one queue of events, one
 //! clock. Here is the loop and nothing else; each concern has its own file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use chronik_core::ids::{BrokerId, Now};
 
 use crate::client::Clients;
 use crate::coverage::Coverage;
+use crate::crash_points::{NEVER, Stage};
 use crate::event::{Event, Queue};
 use crate::invariants::{Checks, Violation};
 use crate::net::Net;
@@ -34,6 +35,7 @@ pub(crate) struct Chance {
     pub(crate) workload: Prng,
     pub(crate) faults: Prng,
     pub(crate) operator: Prng,
+    pub(crate) platform: Prng,
 }
 
 /// A whole cluster.
@@ -52,6 +54,8 @@ pub struct World {
     pub(crate) trace: Trace,
     /// When things stopped going wrong.
     pub(crate) calm_since: Option<u64>,
+    /// What is still to be asked of the cluster, each once it is whole.
+    pub(crate) stages: VecDeque<Stage>,
     pub(crate) broken: Option<Violation>,
 }
 
@@ -88,16 +92,18 @@ impl World {
                 workload: stream(Salt::Workload),
                 faults: stream(Salt::Faults),
                 operator: stream(Salt::Operator),
+                platform: stream(Salt::Platform),
             },
             queue: Queue::default(),
             nodes: BTreeMap::new(),
             net: Net::default(),
             clients: Clients::new(&options),
-            operator: Operator::new(options.brokers),
+            operator: Operator::new(&options),
             checks: Checks::default(),
             coverage: Coverage::default(),
             trace: Trace::new(echo),
             calm_since: None,
+            stages: VecDeque::new(),
             broken: None,
             options,
         };
@@ -127,6 +133,9 @@ impl World {
         }
         self.queue.at(BEGIN + 3_000_000, Event::Fault);
         self.queue.at(calm, Event::Calm);
+        for at in self.options.rolls.clone() {
+            self.queue.at(BEGIN + at, Event::Roll);
+        }
     }
 
     /// Runs until the healed cluster is whole again, or something breaks, or so many steps are done.
@@ -136,16 +145,21 @@ impl World {
             let Some((time, event)) = self.queue.next() else { break };
             self.now = self.now.max(time);
             self.happen(event);
-            let Some(since) = self.calm_since else { continue };
-            if self.now.saturating_sub(checked) < CALM_CHECK || self.broken.is_some() {
+            if self.calm_since.is_none() || self.broken.is_some() {
+                continue;
+            }
+            if self.now.saturating_sub(checked) < CALM_CHECK {
                 continue;
             }
             checked = self.now;
-            match self.unfinished() {
-                None => break,
-                Some(what) if self.now - since > CALM_MAX => self.fail("liveness", what),
-                Some(_) => {}
+            let left = self.unfinished().or_else(|| self.next_stage());
+            let Some(what) = left else { break };
+            if self.calm_since.is_some_and(|since| self.now - since > CALM_MAX) {
+                self.fail("liveness", what);
             }
+        }
+        if let Some(crash) = self.operator.crash {
+            self.fail(NEVER, format!("the operator never came to {crash}"));
         }
         Report {
             seed: self.options.seed,
@@ -189,6 +203,7 @@ impl World {
             Event::Call(to, call) => self.call_arrives(to, *call),
             Event::Space(node) => self.space(node),
             Event::Resize(size) => self.resize(size),
+            Event::Roll => self.roll(),
             Event::Calm => self.calm(),
         }
     }

@@ -15,6 +15,10 @@ pub enum Mutant {
     StopMember,
     /// A cluster is formed when every broker that exists says that there is none.
     InitializeUnasked,
+    /// A broker is restarted only while all others serve.
+    HurryRoll,
+    /// A volume is deleted whoever stopped its broker.
+    ForgetVolume,
 }
 
 impl Mutant {
@@ -25,6 +29,8 @@ impl Mutant {
         Mutant::ForgetMember,
         Mutant::StopMember,
         Mutant::InitializeUnasked,
+        Mutant::HurryRoll,
+        Mutant::ForgetVolume,
     ];
 
     /// Its name, for people and files.
@@ -36,6 +42,8 @@ impl Mutant {
             Mutant::ForgetMember => "forget-member",
             Mutant::StopMember => "stop-member",
             Mutant::InitializeUnasked => "initialize-unasked",
+            Mutant::HurryRoll => "hurry-roll",
+            Mutant::ForgetVolume => "forget-volume",
         }
     }
 
@@ -48,6 +56,8 @@ impl Mutant {
             Mutant::ForgetMember => "a broker is forgotten once it holds nothing",
             Mutant::StopMember => "a broker is stopped once it is forgotten",
             Mutant::InitializeUnasked => "a cluster is formed when all say that there is none",
+            Mutant::HurryRoll => "a broker is restarted only while all others serve",
+            Mutant::ForgetVolume => "a volume is deleted whoever stopped its broker",
         }
     }
 }

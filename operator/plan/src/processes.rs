@@ -65,7 +65,9 @@ pub(crate) fn plan(desired: &Desired, view: &View<'_>, size: &Size, plan: &mut P
     {
         if *running {
             plan.steps.push(Step::Stop(*id));
-        } else if *volume && desired.when_scaled == VolumePolicy::Delete {
+        }
+        let is_its_turn = *running == mutant::is(Mutant::ForgetVolume);
+        if *volume && is_its_turn && desired.when_scaled == VolumePolicy::Delete {
             plan.steps.push(Step::DeleteVolume(*id));
         }
     }

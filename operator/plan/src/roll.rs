@@ -4,6 +4,7 @@
 //! are handed over by the broker itself when it is told to end.
 
 use crate::desired::Rolling;
+use crate::mutant::{self, Mutant};
 use crate::observed::{BrokerId, NodeState, Observed, Process, Revision};
 use crate::outcome::{Operation, Plan, Wait};
 use crate::size::Size;
@@ -22,14 +23,16 @@ pub(crate) fn replace_idle(observed: &Observed, plan: &mut Plan) {
 
 /// The next broker, once nothing else is going on and all others are well.
 pub(crate) fn plan(rolling: Rolling, view: &View<'_>, size: &Size, plan: &mut Plan) {
+    let hurries = mutant::is(Mutant::HurryRoll);
     let is_calm = plan.steps.is_empty() && plan.waiting.is_empty() && size.leaving.is_empty();
     let before = plan.steps.len();
     replace_idle(view.observed, plan);
-    if plan.steps.len() > before || !is_calm || rolling.paused {
+    if plan.steps.len() > before || !(is_calm || hurries) || rolling.paused {
         return;
     }
     let Some(next) = next(view) else { return };
-    match (obstacle(view, next), settling(rolling, view, next)) {
+    let obstacle = obstacle(view, next).filter(|_| !hurries);
+    match (obstacle, settling(rolling, view, next)) {
         (Some(why), _) => plan.waiting.push(Wait::Roll { broker: next, why }),
         (None, Some(other)) => {
             plan.waiting.push(Wait::Settle { broker: next, other, seconds: rolling.wait_s })

@@ -84,6 +84,9 @@ fn no_member_stopped(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
 
 fn no_live_volume_deleted(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
     let Step::DeleteVolume(id) = step else { return Ok(()) };
+    if mutant::is(Mutant::ForgetVolume) {
+        return Ok(());
+    }
     let running = scene.observed.processes.get(id).is_some_and(|p| p.running);
     if running || scene.observed.nodes.contains_key(id) {
         return Err(format!("broker {id} still runs"));
@@ -94,7 +97,8 @@ fn no_live_volume_deleted(step: &Step, scene: &Scene<'_>) -> Result<(), String> 
 /// A broker that serves is restarted only while every other broker of the cluster does.
 fn one_restart_at_a_time(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
     let Step::Update(id) = step else { return Ok(()) };
-    if scene.observed.processes.get(id).is_some_and(roll::may_be_replaced) {
+    let may = scene.observed.processes.get(id).is_some_and(roll::may_be_replaced);
+    if may || mutant::is(Mutant::HurryRoll) {
         return Ok(());
     }
     let Sight::Leader(view) = look(scene.observed) else {
@@ -209,6 +213,9 @@ fn majority(group: &Group, voters: &BTreeSet<PeerId>, verb: &str) -> Result<(), 
 }
 
 fn one_disruption(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
+    if mutant::is(Mutant::ForgetVolume) && matches!(step, Step::DeleteVolume(_)) {
+        return Ok(());
+    }
     match scene.passed.iter().find(|s| s.is_disruptive()) {
         Some(other) if step.is_disruptive() => Err(format!("first: {other}")),
         _ => Ok(()),

@@ -99,5 +99,5 @@ impl Creator {
 
 /// How many replicas the topics of a run have.
 pub(super) fn replication(options: &Options) -> i16 {
-    if options.brokers >= 3 { 3 } else { 1 }
+    options.replicas
 }

@@ -1,4 +1,5 @@
 //! A replica whose disk was lost is never heard of again: nobody holds, or speaks in, its peer id.
+//! And no membership is made that cannot do without such ones: its quorum would be lost for good.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,19 @@ impl LostIdentities {
             return Violation::new("lost identities stay lost", what);
         }
         self.held.entry(node).or_default().insert(key);
+        Ok(())
+    }
+
+    /// The membership of `view` was seen for the first time.
+    pub(super) fn counted_on(&self, view: &ReplicaView<'_>) -> Result<(), Violation> {
+        let is_lost = |peer: &&u64| self.lost.contains(&(view.id, PeerId(**peer)));
+        for half in [&view.conf.voters, &view.conf.voters_outgoing] {
+            let lost = half.iter().filter(is_lost).count();
+            if lost > 0 && (half.len() - lost) * 2 <= half.len() {
+                let what = format!("{} counts on {lost} lost disks: {:?}", view.id, view.conf);
+                return Violation::new("no quorum is lost for good", what);
+            }
+        }
         Ok(())
     }
 

@@ -18,10 +18,16 @@ pub(super) fn check(
         if newest.image().1.partition(id).is_none() {
             continue;
         }
+        let is_here = |peer: &u64| PeerId(*peer).broker() == node;
         let mut voters = conf.voters.iter().chain(&conf.voters_outgoing);
-        if voters.any(|peer| PeerId(*peer).broker() == node) {
+        if voters.any(is_here) {
             let what = format!("{node:?} is ended for good and votes in {id}: {conf:?}");
             return Violation::new("no voter is stopped for good", what);
+        }
+        let mut learners = conf.learners.iter().chain(&conf.learners_next);
+        if learners.any(is_here) {
+            let what = format!("{node:?} is ended for good and is in {id}: {conf:?}");
+            return Violation::new("no learner is stopped for good", what);
         }
     }
     Ok(())
