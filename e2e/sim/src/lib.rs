@@ -12,6 +12,7 @@
 
 mod client;
 mod coverage;
+mod equality;
 mod event;
 mod faults;
 mod invariants;
