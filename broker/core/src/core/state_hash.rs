@@ -71,11 +71,7 @@ impl<D: Disk> Core<D> {
     }
 }
 
-fn entries_hash<D: Disk>(
-    log: &GroupLog<D>,
-    from: Index,
-    applied: Index,
-) -> Result<u64, LogError> {
+fn entries_hash<D: Disk>(log: &GroupLog<D>, from: Index, applied: Index) -> Result<u64, LogError> {
     let mut hasher = DefaultHasher::new();
     for index in from..=applied {
         let Entry { index, term, body } = log.entry(index)?;

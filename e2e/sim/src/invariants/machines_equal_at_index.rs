@@ -32,7 +32,8 @@ impl Machines {
             return Ok(());
         }
         let (id, peer) = (view.id, view.peer);
-        let what = format!("{peer} and {other} of {id} differ in what they made of {applied} entries");
+        let what =
+            format!("{peer} and {other} of {id} differ in what they made of {applied} entries");
         Violation::new("machines equal at equal index", what)
     }
 }
