@@ -64,7 +64,8 @@ fn replicas_have_one_state_which_each_entry_changes() {
 #[test]
 fn meta_and_what_is_not_there() {
     let mut client = with_topic(three(), &[]);
-    let id = group(&client.cluster, leader(&mut client, "t"));
+    let leads = leader(&mut client, "t");
+    let id = group(&client.cluster, leads);
     let meta = same(&mut client, PartitionId::META);
     assert_eq!(meta.log_start, None, "its image replaces its entries");
     let core = &client.cluster.nodes[&BrokerId(1)].core;
