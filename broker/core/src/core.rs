@@ -32,6 +32,7 @@ mod scrub;
 mod sessions;
 mod shutdown;
 mod stalled;
+pub mod state_hash;
 
 use std::collections::{BTreeMap, BTreeSet};
 

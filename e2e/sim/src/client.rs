@@ -183,7 +183,9 @@ impl World {
             self.coverage.count("requests without an answer");
             return self.act(client, Came::Unknown, Via::default());
         }
-        self.act(client, Came::Time, Via::default());
+        if self.quiet_since.is_none() {
+            self.act(client, Came::Time, Via::default());
+        }
     }
 
     /// A client is told what came, and does what it does next until it waits for something.
@@ -203,6 +205,8 @@ impl World {
             };
             let action = self.clients.all[client].kind.next(&mut env, what);
             match action {
+                // What was answered counts; nothing more is asked.
+                Ok(_) if self.quiet_since.is_some() => {}
                 Ok(Action::Wait) => {}
                 Ok(Action::Sleep(after)) => {
                     let at = self.now + after.max(1);

@@ -24,6 +24,7 @@ impl Coverage {
         "configs described",
         "configs set",
         "consumers behind the start",
+        "deaths in a sync",
         "deaths in recovery",
         "disk-full",
         "elections",

@@ -10,6 +10,8 @@ use chronik_core::ids::BrokerId;
 use chronik_core::log::disk::FileId;
 use chronik_core::wire::{Request, Response};
 
+use crate::node::Death;
+
 /// Something that will happen.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -19,6 +21,8 @@ pub(crate) enum Event {
     Timer(BrokerId),
     /// A node that stood still, or was down, goes on.
     Resume(BrokerId),
+    /// A process ends, and is started again so much later.
+    Dies(BrokerId, Life, Death, u64),
     /// A process is started.
     Start(BrokerId),
     /// A sync has ended.

@@ -5,7 +5,7 @@ use chronik_core::core::input::Input;
 use chronik_core::ids::BrokerId;
 use chronik_core::log::disk::Disk;
 
-use crate::event::Event;
+use crate::event::{Event, Life};
 use crate::net::{Hindrance, Said};
 use crate::node::{Death, FREE_BYTES_MIN};
 use crate::options::FaultKind;
@@ -42,8 +42,8 @@ impl World {
         self.note(&format!("fault {} at {victim:?}", kind.name()));
         let lasts = self.chance.faults.skewed(100_000, 8 * SECOND);
         match kind {
-            FaultKind::Kill => self.fell(victim, Death::Killed, lasts),
-            FaultKind::PowerLoss => self.fell(victim, Death::PowerLost, lasts),
+            FaultKind::Kill => self.fell_somewhere(victim, Death::Killed, lasts),
+            FaultKind::PowerLoss => self.fell_somewhere(victim, Death::PowerLost, lasts),
             FaultKind::Blackout => {
                 for id in running {
                     let lasts = self.chance.faults.skewed(100_000, 4 * SECOND);
@@ -186,6 +186,24 @@ impl World {
         self.later(SECOND, Event::Start(id));
     }
 
+    /// A process ends now, or in the middle of its next sync.
+    fn fell_somewhere(&mut self, id: BrokerId, death: Death, back_after: u64) {
+        if self.chance.faults.chance(500_000) {
+            self.node(id).dies_in_sync = Some((death, back_after));
+        } else {
+            self.fell(id, death, back_after);
+        }
+    }
+
+    pub(crate) fn dies(&mut self, id: BrokerId, life: Life, death: Death, back_after: u64) {
+        let lives = self.nodes.get(&id).is_some_and(|n| n.life == life && n.core.is_some());
+        if lives && self.calm_since.is_none() {
+            self.coverage.count("deaths in a sync");
+            self.node(id).syncs_slowly = true;
+            self.fell(id, death, back_after);
+        }
+    }
+
     fn fell(&mut self, id: BrokerId, death: Death, back_after: u64) {
         self.stop(id, death);
         self.later(back_after, Event::Start(id));
@@ -239,6 +257,7 @@ impl World {
             self.space(id);
             let node = self.node(id);
             node.paused_until = 0;
+            node.dies_in_sync = None;
             if let Some(at) = node.wakes_at.filter(|at| *at > self.now) {
                 // It was to wake when its pause ended.
                 let now = self.now;

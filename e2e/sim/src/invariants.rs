@@ -15,6 +15,7 @@ mod leader_completeness;
 mod log_matching;
 mod log_starts;
 mod lost_identities;
+mod machines_equal_at_index;
 mod members_not_stopped;
 mod meta_equal_at_index;
 mod no_replica_offline;
@@ -85,6 +86,7 @@ pub(crate) struct Checks {
     confs: conf_changes_overlap::Confs,
     images: meta_equal_at_index::Images,
     members: members_not_stopped::Members,
+    machines: machines_equal_at_index::Machines,
     pub(crate) owners: group_owners::GroupOwners,
     pub(crate) offsets: committed_offsets::CommittedOffsets,
     pub(crate) configs: configs_answered::ConfigsAnswered,
@@ -122,6 +124,7 @@ struct Seen {
     term: u64,
     vote: u64,
     committed: Index,
+    applied: Index,
     last: Index,
     led: bool,
     conf: raft::eraftpb::ConfState,
@@ -259,6 +262,7 @@ impl Checks {
         let fresh = log_matching::check(&mut self.truth, core, view, from, coverage);
         let fresh = self.muted.pass(fresh)?;
         self.muted.pass(log_starts::check(&mut self.truth, view))?;
+        self.muted.pass(self.machines.check(core, view, before))?;
         for index in fresh {
             let conf = before.map(|before| &before.conf);
             self.muted.pass(self.synced.check(&self.truth, view, conf, index))?;
@@ -427,6 +431,7 @@ impl Seen {
             term: view.term,
             vote: view.vote,
             committed: view.committed,
+            applied: view.applied,
             last: view.last,
             led: view.role == chronik_core::raft::group::Role::Leader,
             conf: view.conf.clone(),
@@ -436,7 +441,8 @@ impl Seen {
 
     fn is_like(&self, view: &ReplicaView<'_>) -> bool {
         let leads = view.role == chronik_core::raft::group::Role::Leader;
-        (self.term, self.vote, self.committed, self.last, self.led, self.conf_index)
-            == (view.term, view.vote, view.committed, view.last, leads, view.conf_index)
+        let raft = (self.term, self.vote, self.committed, self.last, self.led, self.conf_index)
+            == (view.term, view.vote, view.committed, view.last, leads, view.conf_index);
+        raft && self.applied == view.applied
     }
 }

@@ -13,6 +13,7 @@
 mod client;
 mod coverage;
 pub mod crash_points;
+mod equality;
 mod event;
 mod faults;
 mod invariants;

@@ -52,6 +52,9 @@ struct Arguments {
     /// With --mutants: show also which invariants would notice it if the first one did not.
     #[arg(long)]
     deep: bool,
+    /// With --mutants: write the seeds that caught them to e2e/sim/mutants.txt, to be tried first.
+    #[arg(long)]
+    keep: bool,
     /// Put this mistake in.
     #[arg(long)]
     mutant: Option<String>,
@@ -201,6 +204,11 @@ fn hunt(arguments: &Arguments) -> ExitCode {
         rows.iter().filter(|row| row.caught.is_none()).map(|row| row.mistake.name).collect();
     let (caught, all) = (rows.len() - missed.len(), rows.len());
     print(&format!("{caught} of {all} mistakes caught in {:.1} s", began.elapsed().as_secs_f64()));
+    if arguments.keep
+        && let Err(error) = mutants::keep(&rows)
+    {
+        print(&format!("the seeds could not be kept: {error}"));
+    }
     for name in &missed {
         print(&format!("not caught: {name}"));
     }

@@ -15,6 +15,8 @@ use crate::{Options, STEPS_MAX, Violation, World, runs};
 
 /// Seeds that caught a mistake once, tried before any other.
 const KEPT: &str = include_str!("../mutants.txt");
+/// Where they are kept, on the machine that this was built on.
+const KEPT_AT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mutants.txt");
 
 /// Whether mistakes are compiled in.
 pub const COMPILED: bool = chronik_core::mutant::COMPILED;
@@ -203,6 +205,21 @@ impl fmt::Display for Row {
         }
         Ok(())
     }
+}
+
+/// Writes the seeds that caught the mistakes of `rows` to where the next build finds them; mistakes
+/// that are not in `rows`, or were not caught, keep theirs.
+pub fn keep(rows: &[Row]) -> std::io::Result<()> {
+    let head = KEPT.lines().take_while(|line| line.starts_with('#'));
+    let mut lines: Vec<String> = head.map(str::to_owned).collect();
+    for mistake in Mistake::all() {
+        let row = rows.iter().find(|row| row.mistake.name == mistake.name);
+        let caught = row.and_then(|row| row.caught.as_ref()).map(|(seed, _)| *seed);
+        if let Some(seed) = caught.or_else(|| mistake.kept().next()) {
+            lines.push(format!("{} {seed}", mistake.name));
+        }
+    }
+    std::fs::write(KEPT_AT, lines.join("\n") + "\n")
 }
 
 /// The head of the table.

@@ -49,6 +49,10 @@ pub(crate) struct Node {
     pub(crate) ending: bool,
     /// When its process last ended.
     pub(crate) ended: u64,
+    /// The process ends in the middle of its next sync, and is started again so much later.
+    pub(crate) dies_in_sync: Option<(Death, u64)>,
+    /// The first sync of the next start takes its time.
+    pub(crate) syncs_slowly: bool,
 }
 
 /// How a process ends.
@@ -84,6 +88,8 @@ impl World {
             template: wanted,
             ending: false,
             ended: 0,
+            dies_in_sync: None,
+            syncs_slowly: false,
         });
         if node.core.is_some() {
             return;
@@ -338,19 +344,22 @@ impl World {
             self.stop(id, Death::PowerLost);
             return self.later(1_000_000, Event::Start(id));
         }
+        let node = self.nodes.get_mut(&id).expect("only a node that runs asks for a sync");
         let mut takes = rng.skewed(100, self.options.sync_max);
         if hostile && rng.chance(self.options.sync_stall) {
             self.coverage.count("stalled syncs");
             takes += rng.range(200_000, 3_000_000);
         }
-        if hostile && class == SyncClass::Wal && ticket.0 == 1 && rng.chance(FIRST_SYNC_SLOW) {
-            // What the process before it had written is still on its way to the medium.
-            takes += rng.range(20_000, 1_000_000);
+        if hostile && class == SyncClass::Wal && ticket.0 == 1 {
+            let slow = std::mem::take(&mut node.syncs_slowly);
+            if rng.chance(FIRST_SYNC_SLOW) || slow {
+                // What the process before it had written is still on its way to the medium.
+                takes += rng.range(20_000, 1_000_000);
+            }
         }
         // The medium has it early in the sync, or only at its end.
         let early = rng.chance(500_000);
         let (now, thread) = (self.now, usize::from(class == SyncClass::Background));
-        let node = self.nodes.get_mut(&id).expect("only a node that runs asks for a sync");
         if class == SyncClass::Background {
             self.coverage.count("checkpoint syncs");
         }
@@ -361,6 +370,7 @@ impl World {
         }
         let begin = node.sync_free[thread].max(now);
         node.sync_free[thread] = begin + takes;
+        let dies = if class == SyncClass::Wal { node.dies_in_sync.take() } else { None };
         let rest = if early {
             let _ = node.disk.sync_files(&files, &dirs);
             None
@@ -368,6 +378,10 @@ impl World {
             Some((files, dirs))
         };
         let life = node.life;
+        if let Some((death, back_after)) = dies {
+            let at = rng.range(now, begin + takes - 1);
+            self.queue.at(at, Event::Dies(id, life, death, back_after));
+        }
         self.queue.at(begin + takes, Event::Synced(id, life, ticket, rest));
     }
 

@@ -23,6 +23,8 @@ const BEGIN: u64 = 1_000_000;
 pub(crate) const WALL_MS: i64 = 1_780_000_000_000;
 /// How long a healed cluster may take to be whole again.
 const CALM_MAX: u64 = 60_000_000;
+/// How long replicas may take to be equal once nobody writes any more.
+const QUIET_MAX: u64 = 20_000_000;
 /// How often a healed cluster is asked whether it is whole.
 const CALM_CHECK: u64 = 500_000;
 
@@ -56,6 +58,8 @@ pub struct World {
     pub(crate) calm_since: Option<u64>,
     /// What is still to be asked of the cluster, each once it is whole.
     pub(crate) stages: VecDeque<Stage>,
+    /// When the cluster was whole and the clients stopped.
+    pub(crate) quiet_since: Option<u64>,
     pub(crate) broken: Option<Violation>,
 }
 
@@ -104,6 +108,7 @@ impl World {
             trace: Trace::new(echo),
             calm_since: None,
             stages: VecDeque::new(),
+            quiet_since: None,
             broken: None,
             options,
         };
@@ -138,24 +143,21 @@ impl World {
         }
     }
 
-    /// Runs until the healed cluster is whole again, or something breaks, or so many steps are done.
+    /// Runs until the healed cluster is whole and its replicas are equal, or something breaks, or so
+    /// many steps are done.
     pub fn run(mut self, steps_max: u64) -> Report {
         let mut checked = 0;
         while self.broken.is_none() && self.trace.steps() < steps_max {
             let Some((time, event)) = self.queue.next() else { break };
             self.now = self.now.max(time);
             self.happen(event);
-            if self.calm_since.is_none() || self.broken.is_some() {
-                continue;
-            }
-            if self.now.saturating_sub(checked) < CALM_CHECK {
+            let checks = self.calm_since.is_some() && self.broken.is_none();
+            if !checks || self.now.saturating_sub(checked) < CALM_CHECK {
                 continue;
             }
             checked = self.now;
-            let left = self.unfinished().or_else(|| self.next_stage());
-            let Some(what) = left else { break };
-            if self.calm_since.is_some_and(|since| self.now - since > CALM_MAX) {
-                self.fail("liveness", what);
+            if self.is_whole() {
+                break;
             }
         }
         if let Some(crash) = self.operator.crash {
@@ -172,11 +174,36 @@ impl World {
         }
     }
 
+    /// Whether the healed cluster has become all that it has to. It gets its time first to be whole
+    /// while clients write, then to be equal once they do not.
+    fn is_whole(&mut self) -> bool {
+        let Some(calm) = self.calm_since else { return false };
+        let Some(quiet) = self.quiet_since else {
+            match self.unfinished().or_else(|| self.next_stage()) {
+                None => {
+                    self.note("all is well: the clients stop");
+                    self.quiet_since = Some(self.now);
+                }
+                Some(what) if self.now - calm > CALM_MAX => self.fail("liveness", what),
+                Some(_) => {}
+            }
+            return false;
+        };
+        match self.unequal() {
+            Ok(Some(_)) if self.now - quiet <= QUIET_MAX => return false,
+            Ok(Some(what)) => self.fail("replicas converge", what),
+            Ok(None) => {}
+            Err(violation) => self.fail(violation.invariant, violation.what),
+        }
+        true
+    }
+
     fn happen(&mut self, event: Event) {
         match event {
             Event::Wake(node) => self.wake(node),
             Event::Timer(node) => self.timer(node),
             Event::Resume(node) => self.resume(node),
+            Event::Dies(node, life, death, back_after) => self.dies(node, life, death, back_after),
             Event::Start(node) => {
                 if self.operator.may_revive(node) {
                     self.start(node);

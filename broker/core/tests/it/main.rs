@@ -22,6 +22,7 @@ mod records;
 mod relaxed;
 mod retention;
 mod stalled;
+mod state_hash;
 mod streams;
 mod topic_orders;
 mod topics;

@@ -49,7 +49,7 @@ pub(super) struct Producer {
     failed: bool,
     /// Batches to make before the next pause.
     burst: u64,
-    /// When something was last acknowledged.
+    /// When the last batch that was acknowledged was sent.
     acked: u64,
     last: Option<String>,
 }
@@ -88,7 +88,7 @@ impl Producer {
         }
     }
 
-    /// Whether nothing was acknowledged since `since`.
+    /// Whether nothing that was sent since `since` was acknowledged.
     pub(super) fn stuck(&self, since: u64) -> Option<String> {
         (self.acked <= since)
             .then(|| format!("producer {} got nothing acknowledged: {:?}", self.number, self.last))
@@ -203,11 +203,12 @@ impl Producer {
         error: Option<KafkaError>,
         base: i64,
     ) -> Result<Action, Violation> {
-        let Some((sequence, _)) = self.under_way.pop_front() else { return Ok(Action::Wait) };
+        let Some((sequence, asked)) = self.under_way.pop_front() else { return Ok(Action::Wait) };
         let at = self.batches.iter().position(|batch| batch.sequence == sequence);
         match error {
             None => {
                 let batch = at.and_then(|at| self.batches.remove(at));
+                self.acked = asked;
                 self.acknowledged(env, base, &batch.map(|b| b.serials).unwrap_or_default())?;
             }
             Some(error) => {
@@ -240,7 +241,6 @@ impl Producer {
         base: Offset,
         serials: &[Serial],
     ) -> Result<(), Violation> {
-        self.acked = env.now;
         match self.promises {
             None => {
                 env.coverage.count("acks");
