@@ -58,6 +58,7 @@ use crate::log::group_log::GroupLog;
 use crate::log::recover::OpenError as LogOpenError;
 use crate::log::wal::Wal;
 use crate::meta;
+use crate::meta::configs::ClusterConfig;
 use crate::raft::group::GroupSettings;
 use crate::raft::outbox::Outbox;
 use crate::wire::Response;
@@ -309,6 +310,8 @@ impl<D: Disk> Core<D> {
             return;
         }
         self.ticked = self.now.mono;
+        let config = ClusterConfig::of(&self.meta);
+        self.outbox.throttle.refill(self.now.mono, config.catch_up_bytes_per_second);
         self.counters.free_bytes = self.disk.free_bytes();
         let mut broken = Vec::new();
         for (id, replica) in &mut self.replicas {

@@ -29,6 +29,7 @@ pub mod outbox;
 pub mod ready;
 mod snapshots;
 mod synced_conf;
+mod throttle;
 mod timeouts;
 
 #[cfg(test)]

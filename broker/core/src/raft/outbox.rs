@@ -7,6 +7,7 @@ use bytes::Bytes;
 use raft::eraftpb::Message;
 
 use super::envelope::FrameBuilder;
+use super::throttle::Throttle;
 use crate::ids::{BrokerId, PartitionId, PeerId};
 
 /// Frames in the making, by peer.
@@ -15,6 +16,8 @@ pub struct Outbox {
     frames: BTreeMap<BrokerId, Vec<FrameBuilder>>,
     /// The newest stream that each peer has opened to us.
     heard: BTreeMap<BrokerId, u64>,
+    /// What may be sent to replicas that are catching up.
+    pub throttle: Throttle,
 }
 
 /// A frame is closed at this size; the transport's limit is four times as large.

@@ -281,6 +281,10 @@ impl<D: Disk> Group<D> {
         for message in messages {
             let Some(message) = self.mended(message) else { continue };
             let Some(payloads) = self.payloads(&message)? else { continue };
+            let bytes = payloads.iter().map(Bytes::len).sum();
+            if !self.may_send(&message, bytes, &mut outbox.throttle) {
+                continue;
+            }
             if message.get_msg_type() == MessageType::MsgSnapshot {
                 self.snapshots.insert(PeerId(message.to), 0);
             }

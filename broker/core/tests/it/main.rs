@@ -24,6 +24,7 @@ mod retention;
 mod stalled;
 mod state_hash;
 mod streams;
+mod throttle;
 mod topic_orders;
 mod topics;
 mod unsynced;

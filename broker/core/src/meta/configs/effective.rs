@@ -174,6 +174,8 @@ pub struct ClusterConfig {
     pub auto_create_topics: bool,
     /// Whether leaderships go back to the first-named replicas by themselves.
     pub auto_leader_rebalance: bool,
+    /// What each broker sends at most to replicas that are catching up; none if there is no limit.
+    pub catch_up_bytes_per_second: Option<u64>,
     /// Partitions of a topic made without saying how many.
     pub num_partitions: u32,
     /// Replicas of a topic made without saying how many.
@@ -213,6 +215,9 @@ impl ClusterConfig {
         ClusterConfig {
             auto_create_topics: enabled("auto.create.topics.enable"),
             auto_leader_rebalance: enabled("auto.leader.rebalance.enable"),
+            catch_up_bytes_per_second: Some(number("leader.replication.throttled.rate"))
+                .filter(|rate| *rate != i64::MAX)
+                .and_then(|rate| u64::try_from(rate).ok()),
             num_partitions: count("num.partitions"),
             default_replication_factor,
             offsets_partitions: super::table::OFFSETS_PARTITIONS,

@@ -167,6 +167,17 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         documentation: "The shortest session timeout that a group member may ask for.",
     },
     ConfigDef {
+        name: "leader.replication.throttled.rate",
+        kind: ConfigType::Long,
+        default: "9223372036854775807",
+        rule: Rule::Range(1, LONG_MAX),
+        scope: Scope::Cluster,
+        inherits: None,
+        documentation: "Bytes a second that each broker sends at most to replicas that are catching up: new \
+            ones, and those that move. Replicas that acknowledge records are never slowed, so there is no list \
+            of throttled replicas. A rate below that of the producers is never caught up with.",
+    },
+    ConfigDef {
         name: "log.flush.interval.messages",
         kind: ConfigType::Long,
         default: "1",

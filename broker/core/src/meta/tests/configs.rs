@@ -161,6 +161,7 @@ fn typed_views() {
     let expected = ClusterConfig {
         auto_create_topics: false,
         auto_leader_rebalance: true,
+        catch_up_bytes_per_second: None,
         num_partitions: 4,
         default_replication_factor: 3,
         offsets_partitions: OFFSETS_PARTITIONS,
