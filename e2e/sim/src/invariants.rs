@@ -76,7 +76,8 @@ pub(crate) type ReplicaKey = (PartitionId, PeerId);
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     pub(crate) truth: Truth,
-    seen: BTreeMap<BrokerId, BTreeMap<PartitionId, Seen>>,
+    /// In the order of their groups, as brokers show them.
+    seen: BTreeMap<BrokerId, Vec<(PartitionId, Seen)>>,
     synced: synced_on_quorum::Synced,
     elections: election_safety::Elections,
     promises: term_and_vote_monotonic::Promises,
@@ -221,20 +222,23 @@ impl Checks {
         self.muted.pass(self.images.check(node, core))?;
         self.muted.pass(voters_registered::check(node, core, &mut self.image_seen))?;
         let mut seen = self.seen.remove(&node).unwrap_or_default();
-        let mut here = 0;
+        let mut at = 0;
         for view in core.replica_views() {
-            here += 1;
-            let before = seen.get(&view.id).filter(|before| before.peer == view.peer);
-            if before.is_some_and(|before| before.is_like(&view)) {
-                continue;
+            while seen.get(at).is_some_and(|(id, _)| *id < view.id) {
+                seen.remove(at);
             }
-            self.check(node, core, &view, before, coverage)?;
-            seen.insert(view.id, Seen::of(&view));
+            let known = seen.get_mut(at).filter(|(id, _)| *id == view.id).map(|(_, seen)| seen);
+            let before = known.as_deref().filter(|before| before.peer == view.peer);
+            if before.is_none_or(|before| !before.is_like(&view)) {
+                self.check(node, core, &view, before, coverage)?;
+                match known {
+                    Some(known) => *known = Seen::of(&view),
+                    None => seen.insert(at, (view.id, Seen::of(&view))),
+                }
+            }
+            at += 1;
         }
-        if seen.len() > here {
-            let here: BTreeSet<PartitionId> = core.replica_views().map(|view| view.id).collect();
-            seen.retain(|id, _| here.contains(id));
-        }
+        seen.truncate(at);
         self.seen.insert(node, seen);
         Ok(())
     }
@@ -364,7 +368,10 @@ impl Checks {
 
     /// `from` answers a client before the commit.
     pub(crate) fn promised(&mut self, from: BrokerId, promise: &Promise) -> Result<(), Violation> {
-        let seen = self.seen.get(&from).and_then(|groups| groups.get(&promise.group));
+        let seen = self.seen.get(&from).and_then(|groups| {
+            let at = groups.binary_search_by_key(&promise.group, |(id, _)| *id).ok()?;
+            groups.get(at).map(|(_, seen)| seen)
+        });
         // One that leads no more by the end of the round has led in an earlier term.
         let term =
             seen.map_or(0, |seen| if seen.led { seen.term } else { seen.term.saturating_sub(1) });
@@ -408,14 +415,14 @@ impl Checks {
 
     /// Whether every group can do without one of its voters.
     pub(crate) fn groups_have_spares(&self) -> bool {
-        let mut all = self.seen.values().flat_map(BTreeMap::values).peekable();
+        let mut all = self.seen.values().flatten().map(|(_, seen)| seen).peekable();
         all.peek().is_some()
             && all.all(|seen| seen.conf.voters_outgoing.is_empty() && seen.conf.voters.len() >= 3)
     }
 
     /// Whether no committed entry hangs on fewer replicas than its group has voters.
     pub(crate) fn replicas_are_whole(&self) -> bool {
-        let mut all = self.seen.values().flat_map(|groups| groups.iter());
+        let mut all = self.seen.values().flatten();
         self.groups_have_spares()
             && all.all(|(id, seen)| {
                 let last = self.truth.last(*id);
