@@ -8,6 +8,7 @@ mod install;
 mod lifecycle;
 mod lost;
 mod operator;
+mod racks;
 mod refusals;
 mod roll;
 mod size;
@@ -61,6 +62,7 @@ pub const ALL: &[Scenario] = &[
     operator::UPGRADED,
     operator::NO_API,
     operator::QUIET,
+    racks::LABELS,
     topics::OBJECTS,
     topics::NAMESPACE,
     lifecycle::RECREATED,
