@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chronik_core::ids::{Now, Uuid};
+use chronik_core::meta::Listener;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::{JoinHandle, LocalSet};
+use tokio::task::{JoinHandle, JoinSet, LocalSet};
 use tonic::transport::Server;
 
 use crate::admin::service::{AdminService, only_operator};
@@ -90,6 +91,16 @@ async fn serve<E: Engine>(
     let kafka = bind(config.kafka.listen)
         .with_context(|| format!("listening on {} (--kafka-listen)", config.kafka.listen))?;
     let kafka_address = kafka.local_addr().context("reading the address of --kafka-listen")?;
+    let external = match config.kafka_external {
+        Some(address) => Some(
+            bind(address)
+                .with_context(|| format!("listening on {address} (--kafka-external-listen)"))?,
+        ),
+        None => None,
+    };
+    let external_address = external.as_ref().map(TcpSocket::local_addr).transpose();
+    let external_address =
+        external_address.context("reading the address of --kafka-external-listen")?;
     let (peer, peer_address) = listen(&config.peer.listen, "--peer-listen").await?;
     let http = match &config.http {
         Some(address) => Some(listen(address, "--http-listen").await?.0),
@@ -128,7 +139,11 @@ async fn serve<E: Engine>(
         credentials: credentials.clone(),
     };
     let mut node = Node::new(engine, around).context("starting the threads that sync")?;
-    let accepting = tokio::task::spawn_local(clients.accept(kafka));
+    let mut accepting = JoinSet::new();
+    accepting.spawn_local(Rc::clone(&clients).accept(kafka, Listener::Internal));
+    if let Some(external) = external {
+        accepting.spawn_local(clients.accept(external, Listener::External));
+    }
     serve_peers(Connections::new(peer, credentials, Arc::clone(&metrics)), handle.clone());
     if let Some(http) = http {
         tokio::spawn(metrics_http::serve(http, handle.clone(), metrics));
@@ -136,11 +151,12 @@ async fn serve<E: Engine>(
     watch_signals(handle);
     tracing::info!(
         broker = %config.broker, directory = %data.id(), kafka = %kafka_address,
-        peer = %peer_address, "serving"
+        kafka_external = external_address.map(tracing::field::display), peer = %peer_address,
+        "serving"
     );
 
     let ending = node.run().await;
-    accepting.abort();
+    accepting.abort_all();
     match ending {
         Ending::Clean | Ending::Wipe => node.finish().await,
         // Waiting for a disk that failed could take forever.

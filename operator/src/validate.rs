@@ -41,6 +41,7 @@ impl Wanted {
             when_scaled: self.when_scaled,
             rolling: self.rolling,
             platform_racks: self.rack_label.is_some(),
+            platform_addresses: false,
         }
     }
 

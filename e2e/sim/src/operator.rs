@@ -54,6 +54,7 @@ impl Operator {
                 when_scaled: VolumePolicy::Retain,
                 rolling: Rolling::default(),
                 platform_racks: false,
+                platform_addresses: false,
             },
             formed: false,
             rebalanced_at: None,
@@ -173,6 +174,7 @@ impl World {
         let mut observed = Observed {
             processes: processes.collect(),
             racks: BTreeMap::new(),
+            advertised: BTreeMap::new(),
             nodes: BTreeMap::new(),
             formed: self.operator.formed,
             rebalanced_at: self.operator.rebalanced_at.clone(),

@@ -365,6 +365,7 @@ impl Platform for Kube {
             | Step::Drain { .. }
             | Step::Rebalance { .. }
             | Step::SetRack { .. }
+            | Step::SetAdvertised { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => Err(KubeError::NotMine(step.to_string())),
         }
