@@ -91,16 +91,8 @@ async fn serve<E: Engine>(
     let kafka = bind(config.kafka.listen)
         .with_context(|| format!("listening on {} (--kafka-listen)", config.kafka.listen))?;
     let kafka_address = kafka.local_addr().context("reading the address of --kafka-listen")?;
-    let external = match config.kafka_external {
-        Some(address) => Some(
-            bind(address)
-                .with_context(|| format!("listening on {address} (--kafka-external-listen)"))?,
-        ),
-        None => None,
-    };
-    let external_address = external.as_ref().map(TcpSocket::local_addr).transpose();
-    let external_address =
-        external_address.context("reading the address of --kafka-external-listen")?;
+    let external = config.kafka_external.map(bind_external).transpose()?;
+    let external_address = external.as_ref().map(|(_, address)| *address);
     let (peer, peer_address) = listen(&config.peer.listen, "--peer-listen").await?;
     let http = match &config.http {
         Some(address) => Some(listen(address, "--http-listen").await?.0),
@@ -141,7 +133,7 @@ async fn serve<E: Engine>(
     let mut node = Node::new(engine, around).context("starting the threads that sync")?;
     let mut accepting = JoinSet::new();
     accepting.spawn_local(Rc::clone(&clients).accept(kafka, Listener::Internal));
-    if let Some(external) = external {
+    if let Some((external, _)) = external {
         accepting.spawn_local(clients.accept(external, Listener::External));
     }
     serve_peers(Connections::new(peer, credentials, Arc::clone(&metrics)), handle.clone());
@@ -177,6 +169,14 @@ fn within(shares: Shares, limits: &Limits) -> Limits {
         );
     }
     Limits { connections_max: wanted.min(most), ..limits.clone() }
+}
+
+/// Takes the address for clients outside; returns it with its port.
+fn bind_external(address: SocketAddr) -> anyhow::Result<(TcpSocket, SocketAddr)> {
+    let what = || format!("listening on {address} (--kafka-external-listen)");
+    let socket = bind(address).with_context(what)?;
+    let bound = socket.local_addr().with_context(what)?;
+    Ok((socket, bound))
 }
 
 /// Takes the address, and refuses connections until there is someone to serve them.

@@ -6,6 +6,7 @@ mod certificates;
 mod faults;
 mod install;
 mod lifecycle;
+mod listeners;
 mod lost;
 mod operator;
 mod refusals;
@@ -61,6 +62,7 @@ pub const ALL: &[Scenario] = &[
     operator::UPGRADED,
     operator::NO_API,
     operator::QUIET,
+    listeners::OUTSIDE,
     topics::OBJECTS,
     topics::NAMESPACE,
     lifecycle::RECREATED,

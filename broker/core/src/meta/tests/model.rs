@@ -71,11 +71,10 @@ fn command(wish: &Wish, state: &State) -> Option<Command> {
             directory: directory(*id)?,
             rack: rack.map(|rack| format!("r{rack}")),
         },
-        Wish::Advertised { id, port } => Command::SetAdvertised {
-            broker: broker(*id),
-            directory: directory(*id)?,
-            address: port.map(|port| format!("h:{}", 1 + u8::from(port))),
-        },
+        Wish::Advertised { id, port } => {
+            let address = port.map(|port| format!("h:{}", 1 + u8::from(port)));
+            Command::SetAdvertised { broker: broker(*id), directory: directory(*id)?, address }
+        }
         Wish::Remove { id } => {
             Command::RemoveBroker { broker: broker(*id), directory: directory(*id)? }
         }
