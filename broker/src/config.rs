@@ -21,6 +21,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where Kafka clients are served.
     pub kafka: Endpoint,
+    /// Where Kafka clients are served that are told what the operator says of brokers' addresses.
+    pub kafka_external: Option<SocketAddr>,
     /// Where the certificate for Kafka clients is, if they are served within TLS.
     pub kafka_tls_dir: Option<PathBuf>,
     /// Where peers and the operator are served.

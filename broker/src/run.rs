@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chronik_core::ids::{Now, Uuid};
+use chronik_core::meta::Listener;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::{JoinHandle, LocalSet};
+use tokio::task::{JoinHandle, JoinSet, LocalSet};
 use tonic::transport::Server;
 
 use crate::admin::service::{AdminService, only_operator};
@@ -90,6 +91,8 @@ async fn serve<E: Engine>(
     let kafka = bind(config.kafka.listen)
         .with_context(|| format!("listening on {} (--kafka-listen)", config.kafka.listen))?;
     let kafka_address = kafka.local_addr().context("reading the address of --kafka-listen")?;
+    let external = config.kafka_external.map(bind_external).transpose()?;
+    let external_address = external.as_ref().map(|(_, address)| *address);
     let (peer, peer_address) = listen(&config.peer.listen, "--peer-listen").await?;
     let http = match &config.http {
         Some(address) => Some(listen(address, "--http-listen").await?.0),
@@ -128,7 +131,11 @@ async fn serve<E: Engine>(
         credentials: credentials.clone(),
     };
     let mut node = Node::new(engine, around).context("starting the threads that sync")?;
-    let accepting = tokio::task::spawn_local(clients.accept(kafka));
+    let mut accepting = JoinSet::new();
+    accepting.spawn_local(Rc::clone(&clients).accept(kafka, Listener::Internal));
+    if let Some((external, _)) = external {
+        accepting.spawn_local(clients.accept(external, Listener::External));
+    }
     serve_peers(Connections::new(peer, credentials, Arc::clone(&metrics)), handle.clone());
     if let Some(http) = http {
         tokio::spawn(metrics_http::serve(http, handle.clone(), metrics));
@@ -136,11 +143,12 @@ async fn serve<E: Engine>(
     watch_signals(handle);
     tracing::info!(
         broker = %config.broker, directory = %data.id(), kafka = %kafka_address,
-        peer = %peer_address, "serving"
+        kafka_external = external_address.map(tracing::field::display), peer = %peer_address,
+        "serving"
     );
 
     let ending = node.run().await;
-    accepting.abort();
+    accepting.abort_all();
     match ending {
         Ending::Clean | Ending::Wipe => node.finish().await,
         // Waiting for a disk that failed could take forever.
@@ -161,6 +169,14 @@ fn within(shares: Shares, limits: &Limits) -> Limits {
         );
     }
     Limits { connections_max: wanted.min(most), ..limits.clone() }
+}
+
+/// Takes the address for clients outside; returns it with its port.
+fn bind_external(address: SocketAddr) -> anyhow::Result<(TcpSocket, SocketAddr)> {
+    let what = || format!("listening on {address} (--kafka-external-listen)");
+    let socket = bind(address).with_context(what)?;
+    let bound = socket.local_addr().with_context(what)?;
+    Ok((socket, bound))
 }
 
 /// Takes the address, and refuses connections until there is someone to serve them.

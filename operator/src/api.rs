@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod cluster;
+pub mod external;
 pub mod network;
 pub mod pod;
 pub mod policy;

@@ -32,6 +32,7 @@ pub async fn observe<P: Platform>(
     sight.observed.processes = platform.observe().await?;
     admin.identify(platform.credentials());
     sight.observed.racks = platform.racks();
+    sight.observed.advertised = platform.advertised();
     sight.observed.rebalanced_at = rebalanced_at.cloned();
     let mut calls = tokio::task::JoinSet::new();
     for (id, _) in sight.observed.processes.iter().filter(|(_, p)| p.running) {

@@ -6,7 +6,7 @@ pub mod local;
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use chronik_plan::{BrokerId, Plan, Process, Refusal, Step};
+use chronik_plan::{BrokerId, Plan, Process, Refusal, Step, Wait};
 
 use crate::admin::grpc::Credentials;
 use crate::validate::Wanted;
@@ -38,6 +38,8 @@ pub struct Tended {
     pub done: Vec<String>,
     /// What the platform would not do.
     pub refused: Vec<Refusal>,
+    /// What the platform waits for, beside the plan.
+    pub waiting: Vec<Wait>,
 }
 
 /// A place where brokers run.
@@ -62,6 +64,10 @@ pub trait Platform {
 
     /// Where brokers stand, as far as it was seen; only if the manifest asks for it.
     fn racks(&self) -> BTreeMap<BrokerId, String> {
+        BTreeMap::new()
+    }
+    /// Where clients outside find brokers, as far as it was seen; only if the manifest asks for it.
+    fn advertised(&self) -> BTreeMap<BrokerId, String> {
         BTreeMap::new()
     }
     /// Brokers that do not come up, in the platform's own words.

@@ -50,8 +50,9 @@ impl<P: Platform> Reconciler<P> {
         let cluster_id = self.platform.cluster_id()?;
         let mut sight = self.observe().await?;
         let mut plan = plan(&wanted.desired(&cluster_id), &sight.observed);
-        let Tended { mut done, refused } = self.platform.tend(&plan).await?;
+        let Tended { mut done, refused, waiting } = self.platform.tend(&plan).await?;
         plan.refused.extend(refused);
+        plan.waiting.extend(waiting);
         done.extend(self.execute(&plan, &mut sight).await);
         let status = status::of(wanted, &sight, &plan, |id| self.platform.addresses(id).kafka);
         let (serves, copied) = (status::serves(&sight), status::copied(&sight));
@@ -114,6 +115,7 @@ impl<P: Platform> Reconciler<P> {
             | Step::Drain { to, .. }
             | Step::Rebalance { to }
             | Step::SetRack { to, .. }
+            | Step::SetAdvertised { to, .. }
             | Step::RemoveBroker { to, .. }
             | Step::Wipe { to, .. } => *to,
         };

@@ -45,6 +45,7 @@ pub fn of(
             ),
             version: answer.map(|a| a.version.clone()).unwrap_or_default(),
             address: address(id),
+            external_address: member.and_then(|m| m.advertised.clone()).unwrap_or_default(),
         }
     });
     let brokers: Vec<BrokerStatus> = brokers.collect();

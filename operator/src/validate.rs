@@ -5,8 +5,12 @@ use chronik_plan::{BrokerId, Desired, Refusal, Rolling, VolumePolicy};
 use kube::ResourceExt as _;
 
 use crate::api::cluster::ChronikCluster;
+use crate::api::external::ExternalListener;
 use crate::api::policy;
 use crate::api::storage::{Storage, WhenGone};
+
+/// The port for clients outside is so many above the Kafka port, if the manifest names none.
+const EXTERNAL_PORT_AFTER: u16 = 3;
 
 /// A manifest that passed: newtypes and numbers, nothing raw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub struct Wanted {
     pub when_scaled: VolumePolicy,
     /// The Kafka port (on one machine, of broker 1). The next two are for peers and for metrics.
     pub port: u16,
+    /// The port for clients outside, if there is to be one.
+    pub external_port: Option<u16>,
     /// Settings of brokers that are not left at their defaults, by flag.
     pub settings: Vec<(&'static str, u64)>,
     /// Racks, in turn.
@@ -41,6 +47,7 @@ impl Wanted {
             when_scaled: self.when_scaled,
             rolling: self.rolling,
             platform_racks: self.rack_label.is_some(),
+            platform_addresses: self.external_port.is_some(),
         }
     }
 
@@ -73,6 +80,7 @@ pub fn without_effect_here(cluster: &ChronikCluster) -> Vec<&'static str> {
     let plain = Storage::default();
     let set = [
         ("spec.listeners.kafka.tls", spec.listeners.kafka.tls.is_some()),
+        ("spec.listeners.external", spec.listeners.external.is_some()),
         ("spec.image", spec.image.is_some()),
         ("spec.imagePullPolicy", spec.image_pull_policy.is_some()),
         ("spec.storage.size", spec.storage.size != plain.size),
@@ -108,6 +116,7 @@ pub fn validate(
         }
     }
     let spec = &cluster.spec;
+    refusals.extend(spec.listeners.external.as_ref().and_then(twice));
     let (Ok(brokers), Ok(port)) =
         (u32::try_from(spec.replicas), u16::try_from(spec.listeners.kafka.port))
     else {
@@ -127,11 +136,28 @@ pub fn validate(
             WhenGone::Delete => VolumePolicy::Delete,
         },
         port,
+        external_port: spec.listeners.external.as_ref().map(|external| {
+            // Both are bounded: a Kafka port is at most 55000.
+            let given = external.port.and_then(|port| u16::try_from(port).ok());
+            given.unwrap_or(port + EXTERNAL_PORT_AFTER)
+        }),
         settings,
         racks: spec.racks.clone(),
         rack_label: spec.rack.as_ref().map(|rack| rack.topology_key.clone()),
         paused: spec.paused,
         rolling: spec.rolling.as_ref().map(rolling).unwrap_or_default(),
+    })
+}
+
+/// The API server refuses this by the type of the list.
+fn twice(external: &ExternalListener) -> Option<Refusal> {
+    let mut ids: Vec<i32> = external.brokers.iter().map(|broker| broker.id).collect();
+    ids.sort_unstable();
+    let id = ids.windows(2).find(|pair| pair[0] == pair[1])?[0];
+    Some(Refusal {
+        field: "spec.listeners.external.brokers".into(),
+        value: id.to_string(),
+        reason: "a broker is named once".into(),
     })
 }
 

@@ -60,6 +60,15 @@ pub enum AdminRequest {
         /// The rack; none to go by what the broker says of itself.
         rack: Option<String>,
     },
+    /// Where clients of the external listener find a broker; it takes effect at once.
+    SetAdvertised {
+        /// The broker.
+        broker: BrokerId,
+        /// Its directory id, so that a newer incarnation is never meant by mistake.
+        directory: Uuid,
+        /// `host:port`; none if they cannot reach it.
+        address: Option<String>,
+    },
     /// Forget a broker that holds no replica any more.
     RemoveBroker {
         /// The broker.
@@ -210,6 +219,8 @@ pub struct BrokerDescription {
     pub fenced: bool,
     /// Where it stands, as last ordered.
     pub told_rack: Option<String>,
+    /// Where clients of the external listener find it, as last ordered.
+    pub advertised: Option<String>,
     /// Data groups that it is a member of, or that are to have it as a member.
     pub replicas: u32,
     /// Data groups whose last reported leader it is.

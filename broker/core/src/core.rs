@@ -231,8 +231,8 @@ impl<D: Disk> Core<D> {
     pub fn step(&mut self, now: Now, input: Input) {
         self.now = now;
         match input {
-            Input::Request { token, host, request } => {
-                handlers::handle(self, token, &host, request);
+            Input::Request { token, host, listener, request } => {
+                handlers::handle(self, token, &host, listener, request);
             }
             Input::Disconnected(conn) => self.forget_connection(conn),
             Input::PeerConnected(hello) => self.peer_connected(hello),

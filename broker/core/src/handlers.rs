@@ -55,6 +55,7 @@ use crate::core::Core;
 use crate::core::input::Token;
 use crate::ids::BrokerId;
 use crate::log::disk::Disk;
+use crate::meta::Listener;
 use crate::wire::{Request, RequestBody, RequestHeader, ResponseBody, ResponseHeader};
 
 /// A request without its body: what it takes to answer it.
@@ -63,6 +64,7 @@ pub(super) struct Call {
     token: Token,
     header: RequestHeader,
     host: Arc<str>,
+    listener: Listener,
 }
 
 impl Call {
@@ -77,7 +79,13 @@ impl Call {
 }
 
 /// Serves a request: at once, or when what it waits for has happened.
-pub(crate) fn handle<D: Disk>(core: &mut Core<D>, token: Token, host: &Arc<str>, request: Request) {
+pub(crate) fn handle<D: Disk>(
+    core: &mut Core<D>,
+    token: Token,
+    host: &Arc<str>,
+    listener: Listener,
+    request: Request,
+) {
     let Request { header, body } = request;
     core.counters.count_request(header.api.name());
     let answer_header = ResponseHeader {
@@ -85,12 +93,14 @@ pub(crate) fn handle<D: Disk>(core: &mut Core<D>, token: Token, host: &Arc<str>,
         version: header.version,
         correlation_id: header.correlation_id,
     };
-    let call = &Call { token, header, host: Arc::clone(host) };
+    let call = &Call { token, header, host: Arc::clone(host), listener };
     match body {
         RequestBody::Produce(r) => {
-            crate::partition::produce::produce(core, token, answer_header, r)
+            crate::partition::produce::produce(core, token, listener, answer_header, r);
         }
-        RequestBody::Fetch(r) => crate::partition::fetch::fetch(core, token, answer_header, r),
+        RequestBody::Fetch(r) => {
+            crate::partition::fetch::fetch(core, token, listener, answer_header, r);
+        }
         RequestBody::ListOffsets(r) => list_offsets::handle(core, call, &r),
         RequestBody::Metadata(r) => metadata::handle(core, call, r),
         RequestBody::OffsetCommit(r) => offset_commit::handle(core, call, r),

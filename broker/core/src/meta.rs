@@ -26,7 +26,7 @@ pub mod topics;
 
 pub use applied::{Applied, Outcome, Refusal};
 pub use askers::Proposal;
-pub use brokers::Broker;
+pub use brokers::{Broker, Listener};
 pub use command::{Command, ConfReport, ConfigResource, GroupReport, Registration};
 pub use configs::{ClusterConfig, TopicConfig};
 pub use partitions::{Partition, Replica};

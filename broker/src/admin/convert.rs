@@ -119,6 +119,7 @@ fn broker(broker: BrokerDescription) -> proto::Broker {
         cordoned,
         fenced,
         told_rack,
+        advertised,
         replicas,
         leaders,
     } = broker;
@@ -131,6 +132,7 @@ fn broker(broker: BrokerDescription) -> proto::Broker {
         cordoned,
         fenced,
         told_rack,
+        advertised,
         replicas,
         leaders,
     }

@@ -14,7 +14,7 @@ use crate::proto::admin::admin_server::Admin;
 use crate::proto::admin::{
     BrokerRequest, ChangeMembershipRequest, ChangeMembershipResponse, DescribeRequest,
     DescribeResponse, Done, InitializeRequest, RebalanceRequest, RemoveBrokerRequest,
-    SetRackRequest, TransferLeadershipRequest, WipeRequest,
+    SetAdvertisedRequest, SetRackRequest, TransferLeadershipRequest, WipeRequest,
 };
 
 /// The metadata key that names the leader in a "not leader" status.
@@ -147,6 +147,16 @@ impl Admin for AdminService {
         let broker = convert::broker_id(broker)?;
         let directory = convert::directory(&directory)?;
         self.order(AdminRequest::SetRack { broker, directory, rack }).await
+    }
+
+    async fn set_advertised(
+        &self,
+        request: Request<SetAdvertisedRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let SetAdvertisedRequest { broker, directory, address } = request.into_inner();
+        let broker = convert::broker_id(broker)?;
+        let directory = convert::directory(&directory)?;
+        self.order(AdminRequest::SetAdvertised { broker, directory, address }).await
     }
 
     async fn remove_broker(

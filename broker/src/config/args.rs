@@ -20,6 +20,10 @@ pub struct Args {
     /// HOST:PORT that Kafka clients are told [default: where it listens].
     #[arg(long, env = "CHRONIK_KAFKA_ADVERTISED")]
     pub kafka_advertised: Option<String>,
+    /// Address to serve further Kafka clients on, those who cannot reach what --kafka-advertised says:
+    /// they are told the addresses that the operator gives for them [default: not served].
+    #[arg(long, env = "CHRONIK_KAFKA_EXTERNAL_LISTEN")]
+    pub kafka_external_listen: Option<String>,
     /// Directory with tls.crt and tls.key: Kafka clients are then served within TLS only. Looked at
     /// again every few seconds [default: without TLS].
     #[arg(long, env = "CHRONIK_KAFKA_TLS_DIR")]

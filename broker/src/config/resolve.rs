@@ -39,6 +39,11 @@ pub fn resolve(args: Args) -> Result<Config, ConfigError> {
             ("--kafka-listen", args.kafka_listen),
             ("--kafka-advertised", args.kafka_advertised),
         )?,
+        kafka_external: args
+            .kafka_external_listen
+            .filter(|text| !text.is_empty())
+            .map(|text| listen("--kafka-external-listen", &text))
+            .transpose()?,
         kafka_tls_dir: args.kafka_tls_dir.filter(|dir| !dir.as_os_str().is_empty()),
         peer: endpoint(
             ("--peer-listen", args.peer_listen),
@@ -176,6 +181,7 @@ mod tests {
             "--seed-broker=1=a:9192",
             "--seed-broker=3=me:9192",
             "--rack=r1",
+            "--kafka-external-listen=0.0.0.0:30004",
         ])
         .unwrap();
         assert_eq!(config.broker, BrokerId(3));
@@ -183,6 +189,8 @@ mod tests {
         assert_eq!(config.seeds, [(BrokerId(1), "a:9192".to_owned())], "not itself");
         assert_eq!(config.rack.as_deref(), Some("r1"));
         assert_eq!(config.peer.advertised, None);
+        assert_eq!(config.kafka_external, Some(([0, 0, 0, 0], 30004).into()));
+        assert_eq!(check(&[]).unwrap().kafka_external, None);
     }
 
     #[test]
@@ -196,6 +204,11 @@ mod tests {
                 "--peer-listen=0.0.0.0:1",
                 "--peer-listen \"0.0.0.0:1\": listens on every address, so say with \
                  --peer-advertised HOST:PORT which one to tell others",
+            ),
+            (
+                "--kafka-external-listen=nonsense",
+                "--kafka-external-listen \"nonsense\": is no HOST:PORT to listen on (invalid socket \
+                 address)",
             ),
             ("--kafka-advertised=host", "--kafka-advertised \"host\": must be HOST:PORT"),
             ("--kafka-advertised=host:0", "--kafka-advertised \"host:0\": \"0\" is no port"),

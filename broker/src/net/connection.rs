@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use chronik_core::core::input::{ConnId, Input, Token};
 use chronik_core::log::disk::{DiskError, FileId};
+use chronik_core::meta::Listener;
 use chronik_core::wire::frame::{self, Frame};
 use chronik_core::wire::{DecodeError, EncodeError, Part, Response, decode_request};
 
@@ -26,10 +27,11 @@ pub(super) async fn serve(
     clients: &Clients,
     id: ConnId,
     host: Arc<str>,
+    listener: Listener,
     wire: &Wire,
     outbox: &Rc<Outbox>,
 ) {
-    let reader = Reader { clients, id, host, wire, outbox };
+    let reader = Reader { clients, id, host, listener, wire, outbox };
     let reason = tokio::select! {
         end = reader.run() => end,
         end = write_answers(clients, wire, outbox) => end,
@@ -59,6 +61,7 @@ struct Reader<'a> {
     clients: &'a Clients,
     id: ConnId,
     host: Arc<str>,
+    listener: Listener,
     wire: &'a Wire,
     outbox: &'a Rc<Outbox>,
 }
@@ -105,8 +108,8 @@ impl Reader<'_> {
                 self.clients.metrics.count_request(api);
                 let seq = self.outbox.admit(api, bytes);
                 let token = Token { conn: self.id, seq };
-                let host = Arc::clone(&self.host);
-                self.clients.node.input(Input::Request { token, host, request });
+                let (host, listener) = (Arc::clone(&self.host), self.listener);
+                self.clients.node.input(Input::Request { token, host, listener, request });
                 true
             }
             Err(DecodeError::UnsupportedVersion { api, version, answer: Some(response) }) => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chronik_core::core::input::{ConnId, Input, Token};
 use chronik_core::log::disk::{DiskError, FileId};
+use chronik_core::meta::Listener;
 use chronik_core::wire::Response;
 use chronik_tls::verify;
 use tokio::net::{TcpSocket, TcpStream};
@@ -177,7 +178,7 @@ impl Clients {
     /// From now on clients are served; calling it again changes nothing.
     pub fn invite(&self) {
         if !self.invited.replace(true) {
-            self.invitation.notify_one();
+            self.invitation.notify_waiters();
         }
     }
 
@@ -185,21 +186,25 @@ impl Clients {
     /// `LocalSet`. Until then they are refused at the socket: a client that is let in early takes
     /// what it is told (no controller, no brokers) for the state of the cluster and waits its full
     /// timeout, and one that is held in the queue does not try the next broker.
-    pub async fn accept(self: Rc<Clients>, socket: TcpSocket) {
+    pub async fn accept(self: Rc<Clients>, socket: TcpSocket, listener: Listener) {
         if !self.invited.get() {
             self.invitation.notified().await;
         }
-        let listener = match socket.listen(BACKLOG) {
-            Ok(listener) => listener,
+        let open = match socket.listen(BACKLOG) {
+            Ok(open) => open,
             Err(error) => {
-                let reason = format!("listening for Kafka clients (--kafka-listen): {error}");
+                let flag = match listener {
+                    Listener::Internal => "--kafka-listen",
+                    Listener::External => "--kafka-external-listen",
+                };
+                let reason = format!("listening for Kafka clients ({flag}): {error}");
                 return self.node.send(Event::Die(reason));
             }
         };
-        tracing::info!("serving Kafka clients");
+        tracing::info!(?listener, "serving Kafka clients");
         loop {
-            match listener.accept().await {
-                Ok((socket, from)) => self.welcome(socket, &from.ip().to_string()),
+            match open.accept().await {
+                Ok((socket, from)) => self.welcome(socket, &from.ip().to_string(), listener),
                 Err(error) => {
                     // Out of file descriptors, or the client went at once: neither ends the broker.
                     tracing::warn!(%error, "accepting a client connection");
@@ -209,7 +214,7 @@ impl Clients {
         }
     }
 
-    fn welcome(self: &Rc<Clients>, socket: TcpStream, host: &str) {
+    fn welcome(self: &Rc<Clients>, socket: TcpStream, host: &str, listener: Listener) {
         let open = self.open.borrow().len();
         if open >= self.limits.connections_max {
             self.metrics.connections_refused.inc();
@@ -236,7 +241,7 @@ impl Clients {
         let (clients, host): (_, Arc<str>) = (Rc::clone(self), host.into());
         tokio::task::spawn_local(async move {
             if let Some(wire) = clients.begin(socket, &host).await {
-                connection::serve(&clients, id, host, &wire, &outbox).await;
+                connection::serve(&clients, id, host, listener, &wire, &outbox).await;
             }
             clients.open.borrow_mut().remove(&id);
             clients.metrics.connections.dec();

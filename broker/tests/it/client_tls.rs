@@ -12,6 +12,7 @@ use chronik_broker::net::tls;
 use chronik_core::core::input::{Input, Token};
 use chronik_core::core::output::Output;
 use chronik_core::log::disk::Disk;
+use chronik_core::meta::Listener;
 use chronik_core::wire::fetch::{FetchResponse, FetchedPartition, FetchedTopic};
 use chronik_core::wire::{Part, Request, ResponseBody, StrBytes, TopicRef};
 use chronik_tls::issue::{self, Pair, Validity};
@@ -146,6 +147,28 @@ fn requests_and_answers_of_every_size_pass() {
             let mut body = vec![0; len.try_into().unwrap()];
             stream.read_exact(&mut body).await.unwrap();
             assert_eq!(body[..4], i32::to_be_bytes(i));
+        }
+    });
+}
+
+#[test]
+fn clients_outside_speak_it_too_and_are_told_apart() {
+    on_one_thread(async {
+        let (dir, pair) = (tempfile::tempdir().unwrap(), pair());
+        put(dir.path(), &pair);
+        let (world, _) = start(dir.path()).await;
+        for (address, expected) in
+            [(world.external, Listener::External), (world.kafka, Listener::Internal)]
+        {
+            let socket = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from("broker.test").unwrap();
+            let mut stream = trusting(&pair).connect(name, socket).await.unwrap();
+            stream.write_all(&fetch(1)).await.unwrap();
+            stream.flush().await.unwrap();
+            match world.script.next().await {
+                Input::Request { listener, .. } => assert_eq!(listener, expected),
+                other => panic!("{other:?}"),
+            }
         }
     });
 }

@@ -9,6 +9,7 @@ use chronik_broker::node::Ending;
 use chronik_core::core::input::{Input, Token};
 use chronik_core::core::output::Output;
 use chronik_core::log::disk::Disk;
+use chronik_core::meta::Listener;
 use chronik_core::wire::fetch::{FetchResponse, FetchedPartition, FetchedTopic};
 use chronik_core::wire::{Part, Request, ResponseBody, StrBytes, TopicRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,8 +66,8 @@ fn fetched(token: Token, request: &Request, records: Vec<Part>) -> Output {
 
 async fn request(world: &World) -> (Token, Request) {
     match world.script.next().await {
-        Input::Request { token, host, request } => {
-            assert_eq!(&*host, "127.0.0.1");
+        Input::Request { token, host, listener, request } => {
+            assert_eq!((&*host, listener), ("127.0.0.1", Listener::Internal));
             (token, request)
         }
         other => panic!("{other:?}"),

@@ -18,6 +18,7 @@ use chronik_core::admin::NodeState;
 use chronik_core::core::input::{Hello, Input};
 use chronik_core::core::output::Output;
 use chronik_core::ids::{BrokerId, Micros, Now, Uuid};
+use chronik_core::meta::Listener;
 use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -112,6 +113,8 @@ pub(crate) struct World {
     pub(crate) handle: Handle,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) kafka: SocketAddr,
+    /// The listener for clients outside.
+    pub(crate) external: SocketAddr,
     pub(crate) disk: OsDisk,
     pub(crate) running: JoinHandle<Ending>,
     _directory: tempfile::TempDir,
@@ -166,16 +169,19 @@ impl World {
         if serves_clients {
             clients.invite();
         }
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let kafka = socket.local_addr().unwrap();
-        tokio::task::spawn_local(clients.accept(socket));
+        let [kafka, external] = [Listener::Internal, Listener::External].map(|listener| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = socket.local_addr().unwrap();
+            tokio::task::spawn_local(Rc::clone(&clients).accept(socket, listener));
+            address
+        });
         let running = tokio::task::spawn_local(async move {
             let ending = node.run().await;
             node.finish().await;
             ending
         });
-        World { script, handle, metrics, kafka, disk, running, _directory: directory }
+        World { script, handle, metrics, kafka, external, disk, running, _directory: directory }
     }
 
     /// Has the core ask for this. The inspection wakes the node; by its end all is carried out.

@@ -8,6 +8,7 @@ mod disk;
 mod fake_core;
 mod http;
 mod layout;
+mod listeners;
 mod peers;
 mod process;
 mod syncer;

@@ -268,6 +268,15 @@ fn unary_calls_reach_the_core_and_come_back() {
             };
             assert_eq!((directory.as_u128(), rack.as_deref()), (5, Some("r")));
             world.put_out([Output::AdminReply { token, result: Ok(AdminResponse::Done) }]).await;
+            let Input::Admin { token, request } = world.script.next().await else {
+                panic!("no admin call");
+            };
+            let AdminRequest::SetAdvertised { broker: BrokerId(4), directory, address } = request
+            else {
+                panic!("another call");
+            };
+            assert_eq!((directory.as_u128(), address.as_deref()), (5, Some("h:1")));
+            world.put_out([Output::AdminReply { token, result: Ok(AdminResponse::Done) }]).await;
         };
         let calls = async {
             let broker = admin::BrokerRequest { broker: 4 };
@@ -277,7 +286,11 @@ fn unary_calls_reach_the_core_and_come_back() {
             assert_eq!(refused.metadata().get("chronik-leader").unwrap(), "3");
             let rack = Some("r".to_owned());
             let directory = Uuid::from_u128(5).to_string();
-            operator.set_rack(admin::SetRackRequest { broker: 4, directory, rack }).await.unwrap();
+            let request = admin::SetRackRequest { broker: 4, directory: directory.clone(), rack };
+            operator.set_rack(request).await.unwrap();
+            let address = Some("h:1".to_owned());
+            let request = admin::SetAdvertisedRequest { broker: 4, directory, address };
+            operator.set_advertised(request).await.unwrap();
             let wrong = operator.wipe(admin::WipeRequest { directory: "x".into() }).await;
             assert_eq!(wrong.unwrap_err().code(), Code::InvalidArgument);
         };

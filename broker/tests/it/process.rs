@@ -18,13 +18,15 @@ use crate::certificates::{ONE, OPERATOR, TWO, authority, of, pair, write};
 use crate::fake_core::on_one_thread;
 
 /// A running broker; killed when dropped.
-struct Broker {
+pub(crate) struct Broker {
     process: Child,
     log: BufReader<ChildStderr>,
     peer: SocketAddr,
+    /// What it said when it began to serve.
+    said: String,
 }
 
-fn command(data: &Path) -> Command {
+pub(crate) fn command(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chronik-broker"));
     command.args(["--broker-id=1", "--kafka-listen=127.0.0.1:0", "--peer-listen=127.0.0.1:0"]);
     command.arg("--data-dir").arg(data).stderr(Stdio::piped()).env_remove("CHRONIK_LOG");
@@ -38,26 +40,34 @@ impl Broker {
     }
 
     /// Waits until it serves.
-    fn run(command: &mut Command) -> Broker {
+    pub(crate) fn run(command: &mut Command) -> Broker {
         let mut process = command.spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap());
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut broker = Broker { process, log, peer: unknown };
+        let mut broker = Broker { process, log, peer: unknown, said: String::new() };
         let mut seen = String::new();
         while !seen.contains("serving") {
             let read = broker.log.read_line(&mut seen).unwrap();
             assert_ne!(read, 0, "it ended:\n{seen}");
         }
-        broker.peer = seen.trim_end().rsplit_once("peer=").unwrap().1.parse().unwrap();
+        broker.said = seen;
+        broker.peer = broker.address("peer").unwrap();
         broker
     }
 
-    async fn admin(&self) -> AdminClient<tonic::transport::Channel> {
+    /// Where it listens, by the name of the field that says so.
+    pub(crate) fn address(&self, field: &str) -> Option<SocketAddr> {
+        let field = format!("{field}=");
+        let mut words = self.said.split_whitespace();
+        words.find_map(|word| word.strip_prefix(&field)?.parse().ok())
+    }
+
+    pub(crate) async fn admin(&self) -> AdminClient<tonic::transport::Channel> {
         AdminClient::connect(format!("http://{}", self.peer)).await.unwrap()
     }
 
     /// Describes it until it is in this state.
-    async fn until(&self, state: NodeState) -> DescribeResponse {
+    pub(crate) async fn until(&self, state: NodeState) -> DescribeResponse {
         let mut admin = self.admin().await;
         loop {
             let seen = admin.describe(DescribeRequest { detail: true }).await.unwrap().into_inner();
@@ -69,7 +79,7 @@ impl Broker {
     }
 
     /// Signals it; returns its exit code and the rest of its log.
-    fn stop(mut self, signal: Signal) -> (Option<i32>, String) {
+    pub(crate) fn stop(mut self, signal: Signal) -> (Option<i32>, String) {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
         let code = self.process.wait().unwrap().code();
         let mut rest = String::new();

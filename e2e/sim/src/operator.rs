@@ -78,6 +78,7 @@ impl Operator {
                 when_scaled: if deletes { VolumePolicy::Delete } else { VolumePolicy::Retain },
                 rolling: Rolling::default(),
                 platform_racks: false,
+                platform_addresses: false,
             },
             formed: false,
             rebalanced_at: None,
@@ -213,6 +214,7 @@ impl World {
         let mut observed = Observed {
             processes: processes.collect(),
             racks: BTreeMap::new(),
+            advertised: BTreeMap::new(),
             nodes: BTreeMap::new(),
             formed: self.operator.formed,
             rebalanced_at: self.operator.rebalanced_at.clone(),

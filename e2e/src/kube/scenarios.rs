@@ -6,6 +6,7 @@ mod certificates;
 mod faults;
 mod install;
 mod lifecycle;
+mod listeners;
 mod lost;
 mod operator;
 mod racks;
@@ -63,6 +64,7 @@ pub const ALL: &[Scenario] = &[
     operator::NO_API,
     operator::QUIET,
     racks::LABELS,
+    listeners::OUTSIDE,
     topics::OBJECTS,
     topics::NAMESPACE,
     lifecycle::RECREATED,

@@ -23,6 +23,8 @@ pub struct Desired {
     pub rolling: Rolling,
     /// The racks that the platform knows are to be told to the cluster; otherwise brokers' own count.
     pub platform_racks: bool,
+    /// Clients outside the platform are served: the cluster is to be told where they find brokers.
+    pub platform_addresses: bool,
 }
 
 /// How brokers are restarted for a change.

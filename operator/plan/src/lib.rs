@@ -6,6 +6,7 @@
 //! `chronik-operator`. Invariants: nothing here shrinks a cluster because something is unknown; no
 //! member is stopped; no change of membership is proposed that lacks a majority on either side.
 
+mod advertised;
 mod birth;
 mod desired;
 mod membership;
@@ -76,6 +77,7 @@ fn plan_cluster(desired: &Desired, view: &View<'_>, plan: &mut Plan) {
     let meta_settled = meta_group::plan(view, &size, plan);
     let moving = moves::plan(view, plan);
     racks::plan(desired, view, plan);
+    advertised::plan(desired, view, plan);
     if !view.meta.open && meta_settled {
         plan.steps.extend(birth::complete(desired, view));
     }

@@ -26,6 +26,9 @@ pub struct Observed {
     pub processes: BTreeMap<BrokerId, Process>,
     /// Where brokers stand, as far as the platform knows. One that is missing is not known.
     pub racks: BTreeMap<BrokerId, String>,
+    /// Where clients outside the platform find brokers, as far as it knows. One that is missing is not
+    /// known.
+    pub advertised: BTreeMap<BrokerId, String>,
     /// Brokers that answered `Describe` in this pass.
     pub nodes: BTreeMap<BrokerId, Node>,
     /// The cluster is known to have been formed before. Only ever a brake.
@@ -154,6 +157,8 @@ pub struct Member {
     pub fenced: bool,
     /// Where it stands, as it was last told to the cluster.
     pub told_rack: Option<String>,
+    /// Where clients outside the platform find it, as it was last told to the cluster.
+    pub advertised: Option<String>,
     /// Data groups that it is a member of, or is to be a member of.
     pub replicas: u32,
 }

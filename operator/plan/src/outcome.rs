@@ -119,6 +119,8 @@ pub enum Wait {
     Settle { broker: BrokerId, other: BrokerId, seconds: u32 },
     /// The volume of a broker is not given up yet.
     Replace { broker: BrokerId, why: String },
+    /// A broker, or the cluster, has no address for clients outside the platform yet.
+    Address { of: String },
     /// A step was held back by a safety rule.
     Held { rule: &'static str, step: String, why: String },
 }
@@ -160,6 +162,7 @@ impl fmt::Display for Wait {
             Wait::Replace { broker, why } => {
                 write!(f, "giving up the volume of broker {broker}: {why}")
             }
+            Wait::Address { of } => write!(f, "an address of {of}"),
             Wait::Held { rule, step, why } => write!(f, "{why} (rule {rule} holds back: {step})"),
         }
     }

@@ -86,6 +86,8 @@ pub enum Step {
     Rebalance { to: BrokerId },
     /// Tell the cluster where a broker stands, or (`None`) that it is to go by the broker's own word.
     SetRack { to: BrokerId, broker: BrokerId, directory: String, rack: Option<String> },
+    /// Tell the cluster where clients outside the platform find a broker, or (`None`) that they do not.
+    SetAdvertised { to: BrokerId, broker: BrokerId, directory: String, address: Option<String> },
     /// Forget a broker.
     RemoveBroker { to: BrokerId, broker: BrokerId, directory: String },
     /// Empty a retired data directory, so that its id can be used again.
@@ -111,7 +113,8 @@ impl Step {
             | Step::Uncordon { .. }
             | Step::Drain { .. }
             | Step::Rebalance { .. }
-            | Step::SetRack { .. } => false,
+            | Step::SetRack { .. }
+            | Step::SetAdvertised { .. } => false,
         }
     }
 }
@@ -134,6 +137,7 @@ impl Step {
             Step::Drain { .. } => "Drain",
             Step::Rebalance { .. } => "Rebalance",
             Step::SetRack { .. } => "SetRack",
+            Step::SetAdvertised { .. } => "SetAdvertised",
             Step::RemoveBroker { .. } => "RemoveBroker",
             Step::Wipe { .. } => "Wipe",
         }
@@ -156,6 +160,7 @@ impl Step {
             | Step::Drain { .. }
             | Step::Rebalance { .. }
             | Step::SetRack { .. }
+            | Step::SetAdvertised { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => None,
         }
@@ -188,6 +193,12 @@ impl fmt::Display for Step {
             }
             Step::SetRack { broker, rack: None, .. } => {
                 write!(f, "go by what broker {broker} says of its rack")
+            }
+            Step::SetAdvertised { broker, address: Some(address), .. } => {
+                write!(f, "tell clients outside that broker {broker} is at {address}")
+            }
+            Step::SetAdvertised { broker, address: None, .. } => {
+                write!(f, "tell clients outside nothing of broker {broker} any more")
             }
             Step::RemoveBroker { broker, .. } => {
                 write!(f, "forget broker {broker}, which holds nothing any more")

@@ -52,6 +52,7 @@ fn meta(meta: &proto::Meta) -> Meta {
             cordoned: b.cordoned,
             fenced: b.fenced,
             told_rack: b.told_rack.clone(),
+            advertised: b.advertised.clone(),
             replicas: b.replicas,
         };
         (b.id, member)

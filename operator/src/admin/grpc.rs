@@ -166,6 +166,11 @@ pub async fn perform(
             let request = proto::SetRackRequest { broker: *broker, directory, rack };
             client.set_rack(request).await.map(drop).map_err(refused)
         }
+        Step::SetAdvertised { broker, directory, address, .. } => {
+            let (directory, address) = (directory.clone(), address.clone());
+            let request = proto::SetAdvertisedRequest { broker: *broker, directory, address };
+            client.set_advertised(request).await.map(drop).map_err(refused)
+        }
         Step::RemoveBroker { broker, directory, .. } => {
             let directory = directory.clone();
             let request = proto::RemoveBrokerRequest { broker: *broker, directory };

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
 use crate::api::broker::BrokerSettings;
+use crate::api::external::ExternalListener;
 use crate::api::network::NetworkPolicySpec;
 use crate::api::pod::{PodTemplate, PullPolicy, Resources};
 use crate::api::policy::{DisruptionBudget, Metrics, Rolling};
@@ -119,10 +120,16 @@ fn default_replicas() -> i32 {
 /// Where clients connect.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.external) || !has(self.external.port) \
+         || self.external.port < self.kafka.port || self.external.port > self.kafka.port + 2")
+    .message("the external port is taken: the Kafka port and the next two are brokers' own"))]
 pub struct Listeners {
     /// The Kafka protocol.
     #[serde(default)]
     pub kafka: KafkaListener,
+    /// The Kafka protocol, for clients outside Kubernetes' network. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalListener>,
 }
 
 /// Where Kafka clients connect.

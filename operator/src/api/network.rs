@@ -22,6 +22,15 @@ pub struct NetworkPolicySpec {
     #[x_kube(validation = Rule::new("self.all(p, !has(p.ipBlock) || (!has(p.podSelector) && !has(p.namespaceSelector)))")
         .message("an ipBlock stands alone in its peer"))]
     pub kafka_from: Vec<NetworkPolicyPeer>,
+    /// Who reaches the port of the external listener; everybody if none are named. What comes by way
+    /// of a node or a load balancer may come from an address of theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(validation = Rule::new("self.all(p, has(p.ipBlock) || has(p.podSelector) || has(p.namespaceSelector))")
+        .message("a peer is a podSelector, a namespaceSelector, both of them, or an ipBlock"))]
+    #[x_kube(validation = Rule::new("self.all(p, !has(p.ipBlock) || (!has(p.podSelector) && !has(p.namespaceSelector)))")
+        .message("an ipBlock stands alone in its peer"))]
+    pub external_from: Vec<NetworkPolicyPeer>,
     /// Who reaches the port of metrics and health; everybody if none are named. Nodes probe their
     /// own pods whatever a policy says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -31,6 +31,9 @@ pub struct ClusterStatus {
     /// Where a Kafka client starts.
     #[serde(default)]
     pub bootstrap: String,
+    /// The listeners, and where clients of each start. Kubernetes only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListenerStatus>,
     /// What it is busy with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
@@ -56,6 +59,20 @@ pub struct ClusterStatus {
     /// Every broker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brokers: Vec<BrokerStatus>,
+}
+
+/// A listener, as clients find it.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// Its name in `spec.listeners`.
+    pub name: String,
+    /// internal, nodePort or loadBalancer.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where a Kafka client starts; empty while that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub bootstrap: String,
 }
 
 /// The state of a cluster's certificates.
@@ -97,6 +114,9 @@ pub struct BrokerStatus {
     pub catching_up: String,
     /// Where Kafka clients reach it.
     pub address: String,
+    /// Where Kafka clients of the external listener reach it, as they are told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub external_address: String,
     /// The id of its data directory.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub directory: String,

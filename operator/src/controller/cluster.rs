@@ -172,6 +172,7 @@ impl Passes {
         let mut after = pass.status.clone();
         after.bootstrap = reconciler.platform.bootstrap();
         after.selector = reconciler.platform.selector();
+        after.listeners = reconciler.platform.listeners();
         // While nothing is changed, what was said last stays.
         after.certificates = certificates::status(reconciler.platform.certificates())
             .or_else(|| before.certificates.clone());

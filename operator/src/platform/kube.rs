@@ -6,6 +6,7 @@ pub mod budget;
 pub mod certificates;
 pub mod claim;
 pub mod error;
+pub mod external;
 pub mod inputs;
 pub mod listener_tls;
 pub mod names;
@@ -33,6 +34,7 @@ use serde_json::json;
 
 use super::{Addresses, Outcome, Platform, Tended};
 use crate::admin::grpc::Credentials;
+use crate::api::status::ListenerStatus;
 use crate::reconcile::describe;
 use crate::validate::Wanted;
 use certificates::{Around, Certificates};
@@ -55,6 +57,8 @@ pub struct Kube {
     listener_tls_wrong: Option<Refusal>,
     /// Where brokers stand, by their nodes' labels, and why it is not known of others.
     racks: racks::Racks,
+    /// Where clients outside find brokers, and what is there for that.
+    outside: external::Outside,
     /// The volume that is about to be given up, by uid, and since when.
     doomed: Option<(String, Instant)>,
 }
@@ -64,8 +68,19 @@ impl Kube {
     #[must_use]
     pub fn new(objects: Objects, inputs: Inputs, formed: bool) -> Kube {
         let (seen, certificates) = (BTreeMap::new(), Certificates::default());
-        let (racks, listener_tls_wrong, doomed) = (racks::Racks::default(), None, None);
-        Kube { objects, inputs, formed, seen, certificates, listener_tls_wrong, racks, doomed }
+        let (racks, outside) = (racks::Racks::default(), external::Outside::default());
+        let (listener_tls_wrong, doomed) = (None, None);
+        Kube {
+            objects,
+            inputs,
+            formed,
+            seen,
+            certificates,
+            listener_tls_wrong,
+            racks,
+            outside,
+            doomed,
+        }
     }
 
     /// Takes over what the manifest says at the start of a pass.
@@ -78,6 +93,19 @@ impl Kube {
     #[must_use]
     pub fn bootstrap(&self) -> String {
         format!("{}:{}", self.inputs.names.bootstrap_host(), self.inputs.port(Port::Kafka))
+    }
+
+    /// The listeners, and where clients of each start.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<ListenerStatus> {
+        let of = |name: &str, kind: &str, bootstrap: String| ListenerStatus {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            bootstrap,
+        };
+        let external = self.inputs.external.as_ref();
+        let external = external.map(|e| of("external", e.kind.name(), self.outside.bootstrap()));
+        [of("kafka", "internal", self.bootstrap())].into_iter().chain(external).collect()
     }
 
     /// What selects the brokers' pods, for the scale subresource.
@@ -263,6 +291,7 @@ impl Platform for Kube {
         self.mark_gone().await?;
         self.look_at_listener_tls().await?;
         self.see_racks().await?;
+        self.see_outside().await?;
         if self.inputs.image.1 == ImageFrom::Operator
             && let Some(image) = self.pinned_image()
         {
@@ -292,6 +321,10 @@ impl Platform for Kube {
 
     fn racks(&self) -> BTreeMap<BrokerId, String> {
         self.racks.known.clone()
+    }
+
+    fn advertised(&self) -> BTreeMap<BrokerId, String> {
+        self.outside.seen.known.clone()
     }
 
     fn troubles(&self) -> Vec<String> {
@@ -343,6 +376,7 @@ impl Platform for Kube {
         let seeds = seeds::build(inputs, &self.brokers());
         note(self.objects.ensure(&seeds).await?, format!("apply ConfigMap {}", names.seeds()));
         policy::tend(&self.objects, inputs, &mut tended).await?;
+        self.tend_outside(&mut tended).await?;
         for workload in self.seen.values() {
             self.tend_set(workload, &mut tended).await?;
             self.tend_volume(workload, &mut tended).await?;
@@ -365,6 +399,7 @@ impl Platform for Kube {
             | Step::Drain { .. }
             | Step::Rebalance { .. }
             | Step::SetRack { .. }
+            | Step::SetAdvertised { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => Err(KubeError::NotMine(step.to_string())),
         }

@@ -300,6 +300,7 @@ impl Platform for Local {
             | Step::Drain { .. }
             | Step::Rebalance { .. }
             | Step::SetRack { .. }
+            | Step::SetAdvertised { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => Err(LocalError::NotMine(step.to_string())),
         }

@@ -61,6 +61,10 @@ impl Platform for Fleet {
         lock(&self.world).observe(0).racks
     }
 
+    fn advertised(&self) -> BTreeMap<BrokerId, String> {
+        lock(&self.world).observe(0).advertised
+    }
+
     fn configure(&mut self, _: &Wanted) {}
 
     async fn execute(&mut self, step: &Step) -> Result<Outcome, Infallible> {
@@ -180,6 +184,14 @@ impl Admin for Broker {
         self.order(&Step::SetRack { to: self.id, broker, directory, rack })
     }
 
+    async fn set_advertised(
+        &self,
+        request: Request<proto::SetAdvertisedRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let proto::SetAdvertisedRequest { broker, directory, address } = request.into_inner();
+        self.order(&Step::SetAdvertised { to: self.id, broker, directory, address })
+    }
+
     async fn wipe(&self, request: Request<proto::WipeRequest>) -> Result<Response<Done>, Status> {
         self.order(&Step::Wipe { to: self.id, directory: request.into_inner().directory })
     }
@@ -261,6 +273,7 @@ fn description(id: BrokerId, node: &Node) -> proto::DescribeResponse {
                 cordoned: b.cordoned,
                 fenced: b.fenced,
                 told_rack: b.told_rack.clone(),
+                advertised: b.advertised.clone(),
                 replicas: b.replicas,
                 ..proto::Broker::default()
             })

@@ -18,7 +18,7 @@ spec:
   replicas: 3
   image: registry.example/chronik-broker:1.2.3
   imagePullPolicy: IfNotPresent
-  listeners: {kafka: {port: 9992, tls: {secretName: web}}}
+  listeners: {kafka: {port: 9992, tls: {secretName: web}}, external: {type: loadBalancer}}
   storage: {size: 100Gi, class: fast, whenScaled: Delete, whenDeleted: Delete, segmentBytes: 1048576}
   resources: {requests: {cpu: 2, memory: 4096Mi}, limits: {memory: 4Gi}}
   broker: {connectionsMax: 500, cacheBytes: 67108864}
@@ -140,6 +140,26 @@ fn brokers_are_restarted_by_what_the_user_changes_and_by_nothing_else() {
 fn racks_of_nodes_restart_nobody() {
     let with = inputs("spec: {replicas: 3, rack: {topologyKey: topology.kubernetes.io/zone}}");
     assert_eq!(statefulset::build(&with, 1, None), statefulset::build(&inputs(PLAIN), 1, None));
+}
+
+#[test]
+fn only_the_port_of_a_listener_for_clients_outside_is_in_pods() {
+    let with = |external: &str| {
+        inputs(&format!("spec: {{replicas: 3, listeners: {{external: {external}}}}}"))
+    };
+    let before = with("{type: nodePort}");
+    let live = statefulset::build(&before, 1, None);
+    let standing =
+        |inputs: &Inputs| statefulset::standing(&statefulset::build(inputs, 1, Some(&live)), &live);
+    for same in [
+        "{type: loadBalancer, annotations: {a: b}}",
+        "{type: nodePort, port: 9095}",
+        "{type: nodePort, bootstrap: {nodePort: 30000}, brokers: [{id: 1, host: a, nodePort: 30001}]}",
+    ] {
+        assert_eq!(standing(&with(same)), Standing::Wanted, "{same}");
+    }
+    assert_eq!(standing(&with("{type: nodePort, port: 9096}")), Standing::Outdated);
+    assert_eq!(standing(&inputs(PLAIN)), Standing::Outdated);
 }
 
 #[test]

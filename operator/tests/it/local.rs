@@ -16,6 +16,7 @@ fn wanted() -> Wanted {
         brokers: 2,
         when_scaled: VolumePolicy::Retain,
         port: 31800,
+        external_port: None,
         settings: vec![("--segment-bytes", 1 << 20)],
         racks: vec!["a".into(), "b".into()],
         rack_label: None,

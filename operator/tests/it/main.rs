@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
+mod api_server;
 mod certificates;
 mod crd;
+mod external;
 mod fleet;
 mod kube;
 mod local;

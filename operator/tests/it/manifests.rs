@@ -98,7 +98,7 @@ fn racks_come_from_one_place() {
 #[test]
 fn a_peer_of_the_network_policy_says_who_it_is() {
     let check = |peer: &str, expected: &[&str]| {
-        for field in ["kafkaFrom", "monitoringFrom"] {
+        for field in ["kafkaFrom", "externalFrom", "monitoringFrom"] {
             let spec = format!("{{networkPolicy: {{enabled: true, {field}: [{peer}]}}}}");
             let found = refusals("a", &spec, None);
             assert_eq!(found.len(), expected.len(), "{found:?}");
@@ -154,6 +154,71 @@ fn what_means_nothing_on_one_machine_is_named() {
     assert_eq!(named(spec), ["spec.image", "spec.storage.size", "spec.podTemplate"]);
     let spec = "{listeners: {kafka: {tls: {secretName: web}}}}";
     assert_eq!(named(spec), ["spec.listeners.kafka.tls"]);
+    assert_eq!(named("{listeners: {external: {type: nodePort}}}"), ["spec.listeners.external"]);
+}
+
+#[test]
+fn a_listener_for_clients_outside_says_only_what_its_type_can_do() {
+    let check = |external: &str, expected: &[&str]| {
+        let spec = format!("{{listeners: {{external: {external}}}}}");
+        let found = refusals("a", &spec, None);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with("spec.listeners"), "{found}");
+            assert!(found.ends_with(expected), "{found}");
+        }
+    };
+    check("{type: nodePort, nodeAddress: InternalIP, bootstrap: {nodePort: 30000}}", &[]);
+    let balanced =
+        "type: loadBalancer, loadBalancerClass: x, loadBalancerSourceRanges: [10.0.0.0/8]";
+    check(&format!("{{{balanced}, allocateLoadBalancerNodePorts: false}}"), &[]);
+    check("{type: loadBalancer, nodeAddress: ExternalIP}", &["nodeAddress is for type nodePort"]);
+    for field in [
+        "loadBalancerClass: x",
+        "loadBalancerSourceRanges: [10.0.0.0/8]",
+        "allocateLoadBalancerNodePorts: true",
+    ] {
+        check(&format!("{{type: nodePort, {field}}}"), &["are for type loadBalancer"]);
+    }
+    let ranges = "{type: loadBalancer, loadBalancerSourceRanges: [10.0.0.1]}";
+    check(ranges, &["a source range is a CIDR like 10.0.0.0/8"]);
+    let taken = "the external port is taken: the Kafka port and the next two are brokers' own";
+    for port in [9092, 9093, 9094] {
+        check(&format!("{{type: nodePort, port: {port}}}"), &[taken]);
+    }
+    check("{type: nodePort, port: 9095}", &[]);
+    check("{type: nodePort, port: 80}", &["a port of brokers lies between 1024 and 65535"]);
+    let reserved = "annotations of chronik.io are the operator's";
+    check("{type: nodePort, annotations: {chronik.io/a: b}}", &[reserved]);
+    for host in ["kafka-1.example.com", "10.0.0.1", "fd00::1", "a"] {
+        check(&format!("{{type: nodePort, brokers: [{{id: 1, host: '{host}'}}]}}"), &[]);
+    }
+    for host in ["a b", "kafka:9092", "-a", "[fd00::1]"] {
+        let wrong = "must be a DNS name or an IP address";
+        check(&format!("{{type: nodePort, brokers: [{{id: 1, host: '{host}'}}]}}"), &[wrong]);
+    }
+    for (field, reason) in [
+        ("{id: 0}", "a broker's id is from 1 to 1048575"),
+        ("{id: 1, port: 0}", "must be from 1 to 65535"),
+        ("{id: 1, nodePort: 70000}", "must be from 1 to 65535"),
+        ("{id: 1, annotations: {chronik.io/a: b}}", reserved),
+        ("{id: 1}, {id: 2}, {id: 1}", "a broker is named once"),
+    ] {
+        check(&format!("{{type: nodePort, brokers: [{field}]}}"), &[reason]);
+    }
+}
+
+#[test]
+fn the_port_for_clients_outside_follows_brokers_own() {
+    let port = |spec| validate(&parse(&manifest("a", spec)).unwrap(), None).unwrap().external_port;
+    assert_eq!(port("{}"), None);
+    assert_eq!(port("{listeners: {external: {type: nodePort}}}"), Some(9095));
+    let moved = "{listeners: {kafka: {port: 19092}, external: {type: nodePort}}}";
+    assert_eq!(port(moved), Some(19095));
+    assert_eq!(
+        port("{listeners: {external: {type: nodePort, port: 9094}, kafka: {port: 9000}}}"),
+        Some(9094)
+    );
 }
 
 #[test]

@@ -1,23 +1,13 @@
-//! The `NetworkPolicy`: what it allows, and that it comes and goes with its field, against an API
-//! server of a few lines that keeps objects of one kind.
+//! The `NetworkPolicy`: what it allows, and that it comes and goes with its field.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use chronik_operator::fence::Fence;
 use chronik_operator::platform::Tended;
 use chronik_operator::platform::kube::objects::Objects;
 use chronik_operator::platform::kube::policy;
-use chronik_operator::side_effects::SideEffects;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::api_server::{Api, serve};
 use crate::kube::{inputs, yaml};
 
 const OPEN: &str = "spec: {networkPolicy: {enabled: true}}";
@@ -28,88 +18,20 @@ spec:
     kafkaFrom: [{namespaceSelector: {matchLabels: {team: streams}}}, {ipBlock: {cidr: 10.1.0.0/16}}]
     monitoringFrom: [{podSelector: {matchLabels: {app: prometheus}}}]
 ";
+const OUTSIDE: &str = "
+spec:
+  listeners: {external: {type: nodePort}}
+  networkPolicy: {enabled: true, externalFrom: [{ipBlock: {cidr: 10.2.0.0/16}}]}
+";
 const NONE: &str = "spec: {replicas: 3}";
 const DISABLED: &str = "spec: {networkPolicy: {enabled: false}}";
 
 #[test]
 fn it_says_who_reaches_which_port() {
-    let rendered = [OPEN, NARROW].map(|spec| yaml(&policy::build(&inputs(spec)).unwrap()));
+    let rendered = [OPEN, NARROW, OUTSIDE].map(|spec| yaml(&policy::build(&inputs(spec)).unwrap()));
     insta::assert_snapshot!(rendered.join("---\n"));
     assert_eq!(policy::build(&inputs(NONE)), None);
     assert_eq!(policy::build(&inputs(DISABLED)), None);
-}
-
-/// Objects by name, and the code that every request is answered with instead, if any.
-#[derive(Default)]
-struct Api {
-    kept: BTreeMap<String, Value>,
-    refuse: Option<u16>,
-    writes: u32,
-}
-
-impl Api {
-    fn answer(&mut self, method: &Method, name: &str, body: &[u8]) -> (u16, Value) {
-        if let Some(code) = self.refuse {
-            let status =
-                json!({"kind": "Status", "status": "Failure", "message": "no", "code": code});
-            return (code, status);
-        }
-        let gone = (
-            404,
-            json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}),
-        );
-        match *method {
-            Method::GET if name == "networkpolicies" => {
-                let items: Vec<&Value> = self.kept.values().collect();
-                (200, json!({"metadata": {}, "items": items}))
-            }
-            Method::GET => self.kept.get(name).map_or(gone, |object| (200, object.clone())),
-            Method::PATCH => {
-                self.writes += 1;
-                let mut object: Value = serde_json::from_slice(body).unwrap();
-                object["metadata"]["uid"] = json!("uid-of-the-policy");
-                self.kept.insert(name.to_owned(), object.clone());
-                (200, object)
-            }
-            Method::DELETE => {
-                self.writes += 1;
-                let options: Value = serde_json::from_slice(body).unwrap();
-                assert_eq!(options["preconditions"]["uid"], "uid-of-the-policy");
-                self.kept.remove(name).map_or(gone, |object| (200, object))
-            }
-            _ => (405, json!({})),
-        }
-    }
-}
-
-async fn serve(api: Arc<Mutex<Api>>) -> Objects {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let api = Arc::clone(&api);
-            let service = service_fn(move |request: Request<Incoming>| {
-                let api = Arc::clone(&api);
-                async move {
-                    let (head, body) = request.into_parts();
-                    let body = body.collect().await.unwrap().to_bytes();
-                    let name = head.uri.path().rsplit('/').next().unwrap();
-                    let (code, answer) = api.lock().unwrap().answer(&head.method, name, &body);
-                    let answer = Response::builder()
-                        .status(StatusCode::from_u16(code).unwrap())
-                        .body(Full::new(Bytes::from(answer.to_string())));
-                    Ok::<_, Infallible>(answer.unwrap())
-                }
-            });
-            let served = hyper::server::conn::http1::Builder::new();
-            tokio::spawn(served.serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    let client = kube::Client::try_from(kube::Config::new(uri)).unwrap();
-    let fence = Fence::default();
-    fence.extend(Instant::now() + Duration::from_secs(600));
-    Objects::new(client, "prod", fence, SideEffects::default())
 }
 
 /// One look after the policy: what was done, and what was refused.

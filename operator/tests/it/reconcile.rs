@@ -7,7 +7,7 @@ use chronik_operator::validate::Wanted;
 use chronik_plan::VolumePolicy;
 
 use crate::fleet::{Fleet, lock};
-use crate::model::World;
+use crate::model::{World, address};
 
 fn wanted(brokers: u32) -> Wanted {
     Wanted {
@@ -15,6 +15,7 @@ fn wanted(brokers: u32) -> Wanted {
         brokers,
         when_scaled: VolumePolicy::Delete,
         port: 31000,
+        external_port: Some(31003),
         settings: Vec::new(),
         racks: Vec::new(),
         rack_label: Some("topology.kubernetes.io/zone".into()),
@@ -50,6 +51,9 @@ async fn a_cluster_is_born_grows_shrinks_and_replaces_a_lost_disk() {
         assert_eq!(roles.iter().filter(|r| **r == "Leader").count(), 1);
         assert!(roles.iter().all(|r| *r == "Leader" || *r == "Voter"), "{roles:?}");
         assert!(pass.status.brokers.iter().all(|b| b.state == "Member"));
+        let told = pass.status.brokers.iter().map(|b| (b.id, b.external_address.clone()));
+        let expected = (1..=brokers).map(|id| (id, address(id)));
+        assert_eq!(Vec::from_iter(told), Vec::from_iter(expected));
     }
     {
         let mut world = lock(&reconciler.platform.world);

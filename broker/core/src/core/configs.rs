@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Core, Machine};
 use crate::ids::{BrokerId, PartitionId, Uuid};
 use crate::log::disk::Disk;
+use crate::meta::Listener;
 use crate::meta::configs::TopicConfig;
 use crate::wire::{NodeEndpoint, StrBytes};
 
@@ -34,14 +35,14 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Where clients find a broker.
-    pub(crate) fn endpoint(&self, broker: BrokerId) -> Option<NodeEndpoint> {
+    /// Where clients of a listener find a broker.
+    pub(crate) fn endpoint(&self, broker: BrokerId, listener: Listener) -> Option<NodeEndpoint> {
         let known = self.meta.broker(broker)?;
-        let (host, port) = known.registration.kafka_address.rsplit_once(':')?;
+        let (host, port) = known.kafka_host_port(listener)?;
         Some(NodeEndpoint {
             node_id: i32::try_from(broker.0).ok()?,
             host: StrBytes::from_string(host.to_owned()),
-            port: port.parse().ok()?,
+            port: i32::from(port),
             rack: known.rack().map(|rack| StrBytes::from_string(rack.to_owned())),
         })
     }

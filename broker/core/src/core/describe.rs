@@ -62,6 +62,7 @@ impl<D: Disk> Core<D> {
                 cordoned: broker.cordoned,
                 fenced: broker.fenced,
                 told_rack: broker.told_rack.clone(),
+                advertised: broker.advertised.clone(),
                 replicas: counts.replicas,
                 leaders: counts.leaders,
             }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::admin::AdminRequest;
 use crate::ids::{BrokerId, Uuid};
+use crate::meta::Listener;
 use crate::wire::Request;
 
 /// One client connection of one listener; never reused within a run.
@@ -34,6 +35,8 @@ pub enum Input {
         token: Token,
         /// The client's address without port, for group members' `client_host`.
         host: std::sync::Arc<str>,
+        /// The listener that the client came through.
+        listener: Listener,
         /// The request.
         request: Request,
     },

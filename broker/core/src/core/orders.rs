@@ -12,6 +12,7 @@ use crate::error::KafkaError;
 use crate::ids::{BrokerId, Index, PartitionId, PeerId, Uuid};
 use crate::log::disk::Disk;
 use crate::meta::applied::Refusal;
+use crate::meta::brokers::host_port;
 use crate::meta::command::Command;
 use crate::meta::placement;
 use crate::raft::group::{NotProposed, Proposed};
@@ -20,6 +21,8 @@ use crate::raft::ready::Committed;
 
 /// The longest name of a rack.
 const RACK_BYTES_MAX: usize = 255;
+/// The longest address that clients are told: a name has at most 253 bytes, a port five digits.
+const ADDRESS_BYTES_MAX: usize = 260;
 
 impl<D: Disk> Core<D> {
     pub(super) fn order(&mut self, token: u64, request: AdminRequest) {
@@ -57,6 +60,15 @@ impl<D: Disk> Core<D> {
                 match check_rack(rack.as_deref()) {
                     Ok(()) => {
                         let command = Command::SetRack { broker, directory, rack };
+                        return self.order_meta(token, &command);
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            AdminRequest::SetAdvertised { broker, directory, address } => {
+                match check_address(address.as_deref()) {
+                    Ok(()) => {
+                        let command = Command::SetAdvertised { broker, directory, address };
                         return self.order_meta(token, &command);
                     }
                     Err(error) => Err(error),
@@ -310,4 +322,15 @@ fn check_rack(rack: Option<&str>) -> Result<(), AdminError> {
             "a rack's name has 1 to {RACK_BYTES_MAX} bytes, not {bytes}"
         ))),
     }
+}
+
+fn check_address(address: Option<&str>) -> Result<(), AdminError> {
+    let Some(address) = address else { return Ok(()) };
+    let reachable = host_port(address).is_some_and(|(_, port)| port > 0);
+    if reachable && address.len() <= ADDRESS_BYTES_MAX {
+        return Ok(());
+    }
+    Err(AdminError::Invalid(format!(
+        "an advertised address is host:port of at most {ADDRESS_BYTES_MAX} bytes, not {address:?}"
+    )))
 }

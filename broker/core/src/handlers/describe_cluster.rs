@@ -28,7 +28,7 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &Describ
     let fenced_too = request.include_fenced_brokers;
     let shown = core.meta.brokers().filter(|broker| fenced_too || !broker.fenced);
     let brokers = shown.filter_map(|broker| {
-        let endpoint = view::endpoint(broker)?;
+        let endpoint = view::endpoint(broker, call.listener)?;
         Some(
             DescribeClusterBroker::default()
                 .with_broker_id(endpoint.id)
@@ -44,7 +44,7 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &Describ
     };
     let response = DescribeClusterResponse::default()
         .with_cluster_id(text(core.cluster_id().unwrap_or_default()))
-        .with_controller_id(view::controller(core))
+        .with_controller_id(view::controller(core, call.listener))
         .with_brokers(brokers.collect())
         .with_cluster_authorized_operations(bits);
     call.answer(core, response);

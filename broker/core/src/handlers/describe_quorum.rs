@@ -15,6 +15,7 @@ use crate::core::Core;
 use crate::error::KafkaError;
 use crate::ids::{Index, PartitionId, PeerId, Uuid};
 use crate::log::disk::Disk;
+use crate::meta::Listener as MetaListener;
 
 const NAMES: [&str; 2] = ["__cluster_metadata", "__meta"];
 /// From this version on, answers name directories and nodes.
@@ -35,7 +36,7 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &Describ
     });
     let mut response = DescribeQuorumResponse::default().with_topics(topics.collect());
     if call.version() >= NODES_FROM {
-        response.nodes = nodes(core);
+        response.nodes = nodes(core, call.listener);
     }
     call.answer(core, response);
 }
@@ -84,7 +85,7 @@ fn end(index: Index) -> i64 {
     i64::try_from(index).map_or(i64::MAX, |index| index.saturating_add(1))
 }
 
-fn nodes<D: Disk>(core: &Core<D>) -> Vec<Node> {
+fn nodes<D: Disk>(core: &Core<D>, through: MetaListener) -> Vec<Node> {
     let node = |broker: view::Endpoint| {
         let listener = Listener::default()
             .with_name(text(LISTENER))
@@ -92,5 +93,5 @@ fn nodes<D: Disk>(core: &Core<D>) -> Vec<Node> {
             .with_port(u16::try_from(broker.port).unwrap_or(0));
         Node::default().with_node_id(broker.id).with_listeners(vec![listener])
     };
-    core.meta.brokers().filter_map(view::endpoint).map(node).collect()
+    core.meta.brokers().filter_map(|b| view::endpoint(b, through)).map(node).collect()
 }

@@ -41,7 +41,7 @@ pub(super) fn handle<D: Disk>(
             response.next_cursor = Some(cursor(name, from));
             break;
         }
-        let (topic, next) = describe(core, name, from, left);
+        let (topic, next) = describe(core, call, name, from, left);
         left -= i32::try_from(topic.partitions.len()).unwrap_or(left);
         response.topics.push(topic);
         if let Some(next) = next {
@@ -59,6 +59,7 @@ fn cursor(topic: &str, partition: i32) -> Cursor {
 /// At most `limit` partitions of a topic, and the first one that is left over.
 fn describe<D: Disk>(
     core: &Core<D>,
+    call: &Call,
     name: &str,
     from: i32,
     limit: i32,
@@ -75,7 +76,7 @@ fn describe<D: Disk>(
     let count = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
     let upto = from.saturating_add(limit).min(count);
     let ids = (from..upto).filter_map(|p| Some(PartitionId::new(topic.id, u32::try_from(p).ok()?)));
-    let partitions = ids.filter_map(|id| view::partition(core, id)).map(|p| {
+    let partitions = ids.filter_map(|id| view::partition(core, id, call.listener)).map(|p| {
         // Kafka's own tools do not expect null here. With Raft there are no such replicas (KIP-966).
         DescribeTopicPartitionsResponsePartition::default()
             .with_eligible_leader_replicas(Some(Vec::new()))

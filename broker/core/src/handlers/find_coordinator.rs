@@ -39,13 +39,13 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &FindCoo
         return answer(core, call, found);
     }
     if core.meta.topic_by_name(placing::OFFSETS_TOPIC).is_some() {
-        let found = keys.into_iter().map(|key| find(core, key)).collect();
+        let found = keys.into_iter().map(|key| find(core, call, key)).collect();
         return answer(core, call, found);
     }
     let call = call.clone();
     placing::create_default(core, placing::OFFSETS_TOPIC, move |core, made| {
         let found = keys.into_iter().map(|key| match &made {
-            Ok(()) => find(core, key),
+            Ok(()) => find(core, &call, key),
             // Whatever the reason, it can pass: brokers come.
             Err(why) => {
                 let error = KafkaError::CoordinatorNotAvailable;
@@ -57,10 +57,11 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: &FindCoo
     });
 }
 
-fn find<D: Disk>(core: &Core<D>, key: StrBytes) -> Coordinator {
+fn find<D: Disk>(core: &Core<D>, call: &Call, key: StrBytes) -> Coordinator {
     let leader = groups::partition(&core.meta, key.as_str()).and_then(|id| core.leader_of(id));
     let broker = leader.and_then(|leader| core.meta.broker(leader.broker));
-    match broker.filter(|broker| !broker.fenced).and_then(view::endpoint) {
+    let live = broker.filter(|broker| !broker.fenced);
+    match live.and_then(|broker| view::endpoint(broker, call.listener)) {
         Some(broker) => Coordinator::default()
             .with_key(key)
             .with_node_id(broker.id)

@@ -22,6 +22,10 @@ const NONE_FROM: i16 = 1;
 /// From this version on, topics can be asked for by id alone.
 const BY_ID_FROM: i16 = 12;
 
+/// From this version on, a leader that clients of this listener cannot reach has an error of its own;
+/// before, it is one that is not available.
+const LISTENER_NOT_FOUND_FROM: i16 = 6;
+
 /// Names that could not be made, and why.
 type Failures = BTreeMap<String, KafkaError>;
 
@@ -32,7 +36,7 @@ pub(super) fn handle<D: Disk>(core: &mut Core<D>, call: &Call, request: Metadata
     let gather = Gather::new(core, missing.len(), move |core, made: Vec<Result<(), Failure>>| {
         let failed = names.into_iter().zip(made);
         let failed = failed.filter_map(|(name, made)| Some((name, made.err()?.error))).collect();
-        let response = response(core, answered.version(), &request, &failed);
+        let response = response(core, &answered, &request, &failed);
         answered.answer(core, response);
     });
     for (position, name) in missing.into_iter().enumerate() {
@@ -61,14 +65,14 @@ fn missing<D: Disk>(core: &Core<D>, request: &MetadataRequest) -> Vec<String> {
 
 fn response<D: Disk>(
     core: &Core<D>,
-    version: i16,
+    call: &Call,
     request: &MetadataRequest,
     failed: &Failures,
 ) -> MetadataResponse {
     let topics = match &request.topics {
-        None => all(core),
-        Some(topics) if topics.is_empty() && version < NONE_FROM => all(core),
-        Some(topics) => topics.iter().map(|topic| find(core, version, topic, failed)).collect(),
+        None => all(core, call),
+        Some(topics) if topics.is_empty() && call.version() < NONE_FROM => all(core, call),
+        Some(topics) => topics.iter().map(|topic| find(core, call, topic, failed)).collect(),
     };
     let asked = |asked: bool, bits: i32| if asked { bits } else { operations::NOT_ASKED };
     let of_topic = asked(request.include_topic_authorized_operations, operations::TOPIC);
@@ -76,7 +80,7 @@ fn response<D: Disk>(
         let known = topic.error_code == 0;
         topic.with_topic_authorized_operations(if known { of_topic } else { operations::NOT_ASKED })
     });
-    let brokers = view::live(&core.meta).map(|broker| {
+    let brokers = view::live(&core.meta, call.listener).map(|broker| {
         MetadataResponseBroker::default()
             .with_node_id(broker.id)
             .with_host(broker.host)
@@ -86,7 +90,7 @@ fn response<D: Disk>(
     MetadataResponse::default()
         .with_brokers(brokers.collect())
         .with_cluster_id(core.cluster_id().map(text))
-        .with_controller_id(view::controller(core))
+        .with_controller_id(view::controller(core, call.listener))
         .with_topics(topics.collect())
         .with_cluster_authorized_operations(asked(
             request.include_cluster_authorized_operations,
@@ -94,31 +98,31 @@ fn response<D: Disk>(
         ))
 }
 
-fn all<D: Disk>(core: &Core<D>) -> Vec<MetadataResponseTopic> {
-    core.meta.topics().map(|topic| describe(core, topic)).collect()
+fn all<D: Disk>(core: &Core<D>, call: &Call) -> Vec<MetadataResponseTopic> {
+    core.meta.topics().map(|topic| describe(core, call, topic)).collect()
 }
 
 fn find<D: Disk>(
     core: &Core<D>,
-    version: i16,
+    call: &Call,
     asked: &MetadataRequestTopic,
     failed: &Failures,
 ) -> MetadataResponseTopic {
     let result = MetadataResponseTopic::default();
     let Some(name) = &asked.name else {
-        if version < BY_ID_FROM {
+        if call.version() < BY_ID_FROM {
             let code = KafkaError::InvalidRequest.code();
             return result.with_name(Some(TopicName::default())).with_error_code(code);
         }
         return match core.meta.topic(asked.topic_id) {
-            Some(topic) => describe(core, topic),
+            Some(topic) => describe(core, call, topic),
             None => result
                 .with_topic_id(asked.topic_id)
                 .with_error_code(KafkaError::UnknownTopicId.code()),
         };
     };
     if let Some(topic) = core.meta.topic_by_name(name.as_str()) {
-        return describe(core, topic);
+        return describe(core, call, topic);
     }
     let error = match failed.get(name.as_str()) {
         // Old clients know this one to mean that the topic is about to be there.
@@ -130,10 +134,17 @@ fn find<D: Disk>(
     result.with_name(Some(name.clone())).with_error_code(error.code())
 }
 
-fn describe<D: Disk>(core: &Core<D>, topic: &Topic) -> MetadataResponseTopic {
-    let partitions = topic.partition_ids().filter_map(|id| view::partition(core, id)).map(|p| {
+fn describe<D: Disk>(core: &Core<D>, call: &Call, topic: &Topic) -> MetadataResponseTopic {
+    let seen = topic.partition_ids().filter_map(|id| view::partition(core, id, call.listener));
+    let partitions = seen.map(|p| {
+        let error = match p.error {
+            Some(KafkaError::ListenerNotFound) if call.version() < LISTENER_NOT_FOUND_FROM => {
+                Some(KafkaError::LeaderNotAvailable)
+            }
+            other => other,
+        };
         MetadataResponsePartition::default()
-            .with_error_code(KafkaError::code_of(p.error))
+            .with_error_code(KafkaError::code_of(error))
             .with_partition_index(p.index)
             .with_leader_id(p.leader)
             .with_leader_epoch(p.leader_epoch)

@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::error::KafkaError;
 use crate::ids::{BrokerId, PartitionId, PeerId};
 use crate::log::disk::Disk;
-use crate::meta::{Broker, State};
+use crate::meta::{Broker, Listener, State};
 
 /// A broker that clients can reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub(super) struct Endpoint {
     pub(super) rack: Option<StrBytes>,
 }
 
-/// Where a broker is reached, whether or not it has a session.
-pub(super) fn endpoint(broker: &Broker) -> Option<Endpoint> {
-    let (host, port) = broker.kafka_host_port()?;
+/// Where clients of a listener reach a broker, whether or not it has a session.
+pub(super) fn endpoint(broker: &Broker, listener: Listener) -> Option<Endpoint> {
+    let (host, port) = broker.kafka_host_port(listener)?;
     Some(Endpoint {
         id: wire_id(broker.id()),
         host: text(host),
@@ -36,19 +36,25 @@ pub(super) fn is_live(state: &State, id: BrokerId) -> bool {
     state.broker(id).is_some_and(|broker| !broker.fenced)
 }
 
-/// The brokers that clients are told of.
-pub(super) fn live(state: &State) -> impl Iterator<Item = Endpoint> + '_ {
-    state.brokers().filter(|broker| !broker.fenced).filter_map(endpoint)
+/// Whether clients of a listener reach a broker that they are told of.
+fn is_reachable(state: &State, id: BrokerId, listener: Listener) -> bool {
+    let broker = state.broker(id).filter(|broker| !broker.fenced);
+    broker.is_some_and(|broker| broker.kafka_host_port(listener).is_some())
+}
+
+/// The brokers that clients of a listener are told of.
+pub(super) fn live(state: &State, listener: Listener) -> impl Iterator<Item = Endpoint> + '_ {
+    state.brokers().filter(|broker| !broker.fenced).filter_map(move |b| endpoint(b, listener))
 }
 
 /// The broker that clients send changes of the cluster to. Every broker takes them; the leader of
 /// `__meta` is the shortest way.
-pub(super) fn controller<D: Disk>(core: &Core<D>) -> m::BrokerId {
+pub(super) fn controller<D: Disk>(core: &Core<D>, listener: Listener) -> m::BrokerId {
     let leader = core.leader_of(PartitionId::META).map(|leader| leader.broker);
-    let known = leader.filter(|id| is_live(&core.meta, *id));
+    let known = leader.filter(|id| is_reachable(&core.meta, *id, listener));
     match known {
         Some(id) => wire_id(id),
-        None => live(&core.meta).next().map_or(m::BrokerId(-1), |broker| broker.id),
+        None => live(&core.meta, listener).next().map_or(m::BrokerId(-1), |broker| broker.id),
     }
 }
 
@@ -67,8 +73,14 @@ pub(super) struct PartitionView {
 /// What clients see of a partition; none if there is no such partition.
 ///
 /// Replicas are those that should be, in their order, then those that are still voters. In sync are
-/// voters with a session: every one of them can be elected.
-pub(super) fn partition<D: Disk>(core: &Core<D>, id: PartitionId) -> Option<PartitionView> {
+/// voters with a session: every one of them can be elected. A broker that clients of this listener
+/// cannot reach is offline to them, and a partition that it leads has no leader for them: its error
+/// is LISTENER_NOT_FOUND (KIP-103), since the partition itself is well.
+pub(super) fn partition<D: Disk>(
+    core: &Core<D>,
+    id: PartitionId,
+    listener: Listener,
+) -> Option<PartitionView> {
     let state = &core.meta;
     let partition = state.partition(id)?;
     let mut replicas: Vec<BrokerId> = partition.target_brokers().collect();
@@ -87,14 +99,19 @@ pub(super) fn partition<D: Disk>(core: &Core<D>, id: PartitionId) -> Option<Part
     // A group that never had a leader is about to get its first-named replica: a client that just
     // made the topic is told so, as with Kafka, and is not left with "no leader" in its cache.
     let expected = || replicas.first().copied().filter(|_| partition.leader_term == 0);
-    let reachable = known.or_else(expected).filter(|broker| is_live(state, *broker));
+    let alive = known.or_else(expected).filter(|broker| is_live(state, *broker));
+    let reachable = alive.filter(|broker| is_reachable(state, *broker, listener));
     Some(PartitionView {
-        error: reachable.is_none().then_some(KafkaError::LeaderNotAvailable),
+        error: match (alive, reachable) {
+            (_, Some(_)) => None,
+            (Some(_), None) => Some(KafkaError::ListenerNotFound),
+            (None, None) => Some(KafkaError::LeaderNotAvailable),
+        },
         index: i32::try_from(id.partition).unwrap_or(i32::MAX),
         leader: reachable.map_or(m::BrokerId(-1), wire_id),
         leader_epoch: leader.map_or(-1, |leader| leader.epoch()),
         in_sync: all(&|id| is_voter(id) && is_live(state, id)),
-        offline: all(&|id| !is_live(state, id)),
+        offline: all(&|id| !is_reachable(state, id, listener)),
         replicas: all(&|_| true),
     })
 }

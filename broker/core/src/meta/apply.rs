@@ -41,6 +41,9 @@ impl State {
             Command::SetRack { broker, directory, rack } => {
                 self.set_rack(*broker, *directory, rack.as_deref())
             }
+            Command::SetAdvertised { broker, directory, address } => {
+                self.set_advertised(*broker, *directory, address.as_deref())
+            }
             Command::RemoveBroker { broker, directory } => self.remove_broker(*broker, *directory),
             Command::CreateTopic { name, id, partitions, configs, internal } => {
                 self.create_topic(index, name, *id, partitions, configs, *internal)
@@ -139,6 +142,14 @@ impl State {
         let broker = self.brokers.get_mut(id)?;
         let brokers_changed = broker.told_rack.as_deref() != rack;
         broker.told_rack = rack.map(str::to_owned);
+        Ok(Applied { brokers_changed, ..Applied::default() })
+    }
+
+    fn set_advertised(&mut self, id: BrokerId, directory: Uuid, address: Option<&str>) -> Result {
+        self.brokers.check_directory(id, directory)?;
+        let broker = self.brokers.get_mut(id)?;
+        let brokers_changed = broker.advertised.as_deref() != address;
+        broker.advertised = address.map(str::to_owned);
         Ok(Applied { brokers_changed, ..Applied::default() })
     }
 

@@ -8,6 +8,15 @@ use super::command::Registration;
 use crate::ids::{BrokerId, Index, PeerId, Uuid};
 use crate::mutant::{self, Mutant};
 
+/// Through which of a broker's listeners a client came. It is told addresses of that one only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// The one whose address brokers register.
+    Internal,
+    /// The one whose addresses the operator tells the cluster.
+    External,
+}
+
 /// One registered broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
@@ -21,6 +30,8 @@ pub struct Broker {
     pub cordoned: bool,
     /// Where it stands, as the operator sees it.
     pub told_rack: Option<String>,
+    /// `host:port` for clients of the external listener, as the operator sees it.
+    pub advertised: Option<String>,
 }
 
 impl Broker {
@@ -48,10 +59,13 @@ impl Broker {
         self.told_rack.as_deref().or(self.registration.rack.as_deref())
     }
 
-    /// Host and port for Kafka clients.
+    /// Host and port for Kafka clients of a listener; none if they cannot reach it.
     #[must_use]
-    pub fn kafka_host_port(&self) -> Option<(&str, u16)> {
-        host_port(&self.registration.kafka_address)
+    pub fn kafka_host_port(&self, listener: Listener) -> Option<(&str, u16)> {
+        match listener {
+            Listener::Internal => host_port(&self.registration.kafka_address),
+            Listener::External => host_port(self.advertised.as_deref()?),
+        }
     }
 
     /// Whether a peer that was placed at some time belongs to this incarnation, not to a lost disk.
@@ -131,7 +145,8 @@ impl Brokers {
     }
 
     /// Takes an allowed registration in and returns the broker's peer in `__meta`. It is alive, so
-    /// a fence ends; a cordon stays, as it is somebody's intent. A new directory may stand elsewhere.
+    /// a fence ends; a cordon stays, as it is somebody's intent. A new directory may stand, and be reached,
+    /// elsewhere.
     pub(super) fn admit(&mut self, index: Index, arrival: Arrival, new: &Registration) -> PeerId {
         let id = new.id;
         let known = self.by_id.get(&id);
@@ -141,15 +156,16 @@ impl Brokers {
             (_, Some(known)) if mutant::is(Mutant::ReusePeerId) => known.meta_peer,
             (Arrival::New | Arrival::Incarnation | Arrival::Again, _) => PeerId::new(index, id),
         };
-        let told_rack = match arrival {
-            Arrival::Again => known.and_then(|known| known.told_rack.clone()),
-            Arrival::New | Arrival::Incarnation => None,
+        let (told_rack, advertised) = match (arrival, known) {
+            (Arrival::Again, Some(known)) => (known.told_rack.clone(), known.advertised.clone()),
+            (Arrival::New | Arrival::Incarnation | Arrival::Again, _) => (None, None),
         };
         if let (Arrival::Incarnation, Some(known)) = (arrival, known) {
             self.retired.insert(known.directory(), id);
         }
         let registration = new.clone();
-        let broker = Broker { registration, meta_peer, fenced: false, cordoned, told_rack };
+        let fenced = false;
+        let broker = Broker { registration, meta_peer, fenced, cordoned, told_rack, advertised };
         self.by_id.insert(id, broker);
         meta_peer
     }
@@ -163,7 +179,7 @@ impl Brokers {
 }
 
 /// The parts of `host:port`; an IPv6 host stands in brackets, which are taken off.
-fn host_port(address: &str) -> Option<(&str, u16)> {
+pub(crate) fn host_port(address: &str) -> Option<(&str, u16)> {
     let (host, port) = address.rsplit_once(':')?;
     let port = port.parse().ok()?;
     let host = match host.strip_prefix('[') {

@@ -52,6 +52,15 @@ pub enum Command {
         /// The rack; none to go by what the broker says again.
         rack: Option<String>,
     },
+    /// Where clients of the external listener find a broker, as the operator sees it.
+    SetAdvertised {
+        /// The broker.
+        broker: BrokerId,
+        /// Its directory, so that a newer incarnation is not meant.
+        directory: Uuid,
+        /// `host:port`; none if such clients cannot reach it.
+        address: Option<String>,
+    },
     /// Forget a cordoned broker that holds nothing any more; its directory is retired.
     RemoveBroker {
         /// The broker.
@@ -220,6 +229,7 @@ impl Command {
             Command::Open => 13,
             Command::ReplaceReplica { .. } => 14,
             Command::SetRack { .. } => 15,
+            Command::SetAdvertised { .. } => 16,
         }
     }
 
@@ -286,6 +296,11 @@ impl Command {
                 w.uuid(*directory);
                 put_text(w, rack);
             }
+            Command::SetAdvertised { broker, directory, address } => {
+                put_broker(w, *broker);
+                w.uuid(*directory);
+                put_text(w, address);
+            }
         }
     }
 }
@@ -330,6 +345,11 @@ fn get_fields(tag: u8, r: &mut Reader) -> Result<Command, CodecError> {
             broker: get_broker(r)?,
             directory: r.uuid("directory")?,
             rack: get_text(r, "rack")?,
+        },
+        16 => Command::SetAdvertised {
+            broker: get_broker(r)?,
+            directory: r.uuid("directory")?,
+            address: get_text(r, "advertised address")?,
         },
         value => return Err(CodecError::Unknown { what: "command", value: value.into() }),
     })

@@ -15,7 +15,7 @@ use super::partitions::Partition;
 use super::state::State;
 use super::topics::Topic;
 use crate::codec::{CodecError, Reader, Writer};
-use crate::ids::PeerId;
+use crate::ids::{BrokerId, PeerId};
 use crate::mutant::{self, Mutant};
 
 /// Without who asked for what.
@@ -23,7 +23,9 @@ const V1: u8 = 1;
 /// Without racks that the operator has set. Still written while there are none, so that brokers of
 /// the version before can read it.
 const V2: u8 = 2;
+/// Without addresses of the external listener. Still written while there are none.
 const V3: u8 = 3;
+const V4: u8 = 4;
 
 impl State {
     /// The state's bytes.
@@ -46,7 +48,17 @@ impl State {
             .values()
             .filter_map(|broker| Some((broker.id(), broker.told_rack.as_deref()?)))
             .collect();
-        w.u8(if racks.is_empty() { V2 } else { V3 });
+        let advertised: Vec<_> = brokers
+            .by_id
+            .values()
+            .filter_map(|broker| Some((broker.id(), broker.advertised.as_deref()?)))
+            .collect();
+        let version = match (racks.is_empty(), advertised.is_empty()) {
+            (true, true) => V2,
+            (false, true) => V3,
+            (_, false) => V4,
+        };
+        w.u8(version);
         put_text(&mut w, cluster_id);
         w.u32(*brokers_wanted).bool(*open).i64(*next_producer_id);
         w.list(brokers.by_id.values(), put_registered);
@@ -65,11 +77,11 @@ impl State {
             put_configs(w, configs);
         });
         askers.put(&mut w);
-        if !racks.is_empty() {
-            w.list(racks.iter(), |w, (broker, rack)| {
-                put_broker(w, *broker);
-                w.str(rack);
-            });
+        if version >= V3 {
+            put_told(&mut w, &racks);
+        }
+        if version >= V4 {
+            put_told(&mut w, &advertised);
         }
         w.finish()
     }
@@ -78,7 +90,7 @@ impl State {
     pub fn decode(bytes: Bytes) -> Result<State, CodecError> {
         let mut r = Reader::new(bytes);
         let version = r.u8("state version")?;
-        if ![V1, V2, V3].contains(&version) {
+        if !(V1..=V4).contains(&version) {
             return Err(CodecError::Unknown { what: "state version", value: version.into() });
         }
         let mut state = State {
@@ -102,10 +114,17 @@ impl State {
         if version != V1 {
             state.askers = Askers::get(&mut r)?;
         }
-        if version == V3 {
-            for (broker, rack) in r.list("racks", |r| Ok((get_broker(r)?, r.str("rack")?)))? {
+        if version >= V3 {
+            for (broker, rack) in get_told(&mut r, "racks")? {
                 if let Some(broker) = state.brokers.by_id.get_mut(&broker) {
                     broker.told_rack = Some(rack);
+                }
+            }
+        }
+        if version >= V4 {
+            for (broker, address) in get_told(&mut r, "advertised addresses")? {
+                if let Some(broker) = state.brokers.by_id.get_mut(&broker) {
+                    broker.advertised = Some(address);
                 }
             }
         }
@@ -117,6 +136,18 @@ impl State {
     }
 }
 
+/// What the operator has told of brokers.
+fn put_told(w: &mut Writer, told: &[(BrokerId, &str)]) {
+    w.list(told.iter(), |w, (broker, text)| {
+        put_broker(w, *broker);
+        w.str(text);
+    });
+}
+
+fn get_told(r: &mut Reader, what: &'static str) -> Result<Vec<(BrokerId, String)>, CodecError> {
+    r.list(what, |r| Ok((get_broker(r)?, r.str(what)?)))
+}
+
 fn get_overrides(r: &mut Reader) -> Result<Overrides, CodecError> {
     let cluster = get_configs(r)?;
     let brokers = r.list("broker configs", |r| Ok((get_broker(r)?, get_configs(r)?)))?;
@@ -124,8 +155,8 @@ fn get_overrides(r: &mut Reader) -> Result<Overrides, CodecError> {
 }
 
 fn put_registered(w: &mut Writer, broker: &Broker) {
-    // Racks that the operator has set come last, of all brokers.
-    let Broker { registration, meta_peer, fenced, cordoned, told_rack: _ } = broker;
+    // What the operator has told comes last, of all brokers.
+    let Broker { registration, meta_peer, fenced, cordoned, told_rack: _, advertised: _ } = broker;
     let Registration { id, directory, boot, kafka_address, peer_address, rack, version } =
         registration;
     put_broker(w, *id);
@@ -149,6 +180,7 @@ fn get_registered(r: &mut Reader) -> Result<Broker, CodecError> {
         fenced: r.bool("fenced")?,
         cordoned: r.bool("cordoned")?,
         told_rack: None,
+        advertised: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the whole state machine: one file a subject, and what they share.
 
+mod advertised;
 mod configs;
 mod golden;
 mod model;
@@ -76,6 +77,11 @@ fn voters(conf_index: Index, voters: Vec<PeerId>) -> ConfReport {
 fn set_rack(id: u32, rack: Option<&str>) -> Command {
     let rack = rack.map(str::to_owned);
     Command::SetRack { broker: broker(id), directory: directory(id), rack }
+}
+
+fn set_advertised(id: u32, address: Option<&str>) -> Command {
+    let address = address.map(str::to_owned);
+    Command::SetAdvertised { broker: broker(id), directory: directory(id), address }
 }
 
 /// A state with the index of its next command.

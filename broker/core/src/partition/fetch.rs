@@ -6,10 +6,11 @@
 use crate::core::input::Token;
 use crate::core::{Core, Leader};
 use crate::error::KafkaError;
-use crate::ids::{Micros, Offset, PartitionId};
+use crate::ids::{BrokerId, Micros, Offset, PartitionId};
 use crate::log::LogError;
 use crate::log::disk::Disk;
 use crate::log::group_log::Slice;
+use crate::meta::Listener;
 use crate::mutant::{self, Mutant};
 use crate::wire::fetch::{
     EpochEnd, FetchPartition, FetchRequest, FetchResponse, FetchedPartition, FetchedTopic,
@@ -23,6 +24,7 @@ use super::produce::hint;
 pub(crate) struct ParkedFetch {
     pub(crate) token: Token,
     pub(crate) deadline: Micros,
+    listener: Listener,
     header: ResponseHeader,
     request: FetchRequest,
     /// The partitions whose replicas here name this fetch.
@@ -43,6 +45,7 @@ struct Answer {
 pub(crate) fn fetch<D: Disk>(
     core: &mut Core<D>,
     token: Token,
+    listener: Listener,
     header: ResponseHeader,
     request: FetchRequest,
 ) {
@@ -55,8 +58,8 @@ pub(crate) fn fetch<D: Disk>(
     }
     let wait = Micros::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = core.now.mono.after(wait);
-    let mut fetch = ParkedFetch { token, deadline, header, request, watched: Vec::new() };
-    let mut answer = answer(core, &fetch.request);
+    let mut fetch = ParkedFetch { token, deadline, listener, header, request, watched: Vec::new() };
+    let mut answer = answer(core, listener, &fetch.request);
     if answer.is_enough(&fetch.request) || wait == Micros(0) {
         return core.give(&fetch, answer);
     }
@@ -74,7 +77,7 @@ impl<D: Disk> Core<D> {
     /// One of the partitions of a parked fetch has moved: answer it if that is enough.
     pub(crate) fn try_fetch_again(&mut self, id: u64) {
         let Some(fetch) = self.parked.fetches.get(&id) else { return };
-        let answer = answer(self, &fetch.request);
+        let answer = answer(self, fetch.listener, &fetch.request);
         if answer.is_enough(&fetch.request)
             && let Some(fetch) = self.end_fetch(id)
         {
@@ -95,7 +98,7 @@ impl<D: Disk> Core<D> {
 
     /// Answers with what there is.
     pub(crate) fn answer_fetch(&mut self, fetch: &ParkedFetch) {
-        let answer = answer(self, &fetch.request);
+        let answer = answer(self, fetch.listener, &fetch.request);
         self.give(fetch, answer);
     }
 
@@ -113,7 +116,7 @@ impl Answer {
     }
 }
 
-fn answer<D: Disk>(core: &Core<D>, request: &FetchRequest) -> Answer {
+fn answer<D: Disk>(core: &Core<D>, listener: Listener, request: &FetchRequest) -> Answer {
     let mut left = usize::try_from(request.max_bytes).unwrap_or(0);
     let mut answer =
         Answer { response: FetchResponse::default(), bytes: 0, urgent: false, watched: Vec::new() };
@@ -128,7 +131,7 @@ fn answer<D: Disk>(core: &Core<D>, request: &FetchRequest) -> Answer {
                         answer.watched.push(id);
                     }
                     if let Some(endpoint) = part.current_leader.and_then(|leader| {
-                        core.endpoint(crate::ids::BrokerId(u32::try_from(leader.leader_id).ok()?))
+                        core.endpoint(BrokerId(u32::try_from(leader.leader_id).ok()?), listener)
                     }) && !answer.response.node_endpoints.contains(&endpoint)
                     {
                         answer.response.node_endpoints.push(endpoint);

@@ -13,6 +13,7 @@ use crate::core::{AppendWaiter, Core, Leader, Machine};
 use crate::error::KafkaError;
 use crate::ids::{Index, Micros, Offset, Term};
 use crate::log::disk::Disk;
+use crate::meta::Listener;
 use crate::meta::configs::TimestampType;
 use crate::mutant::{self, Mutant};
 use crate::raft::group::{BATCH_BYTES_MAX, NotProposed};
@@ -106,6 +107,7 @@ impl From<BatchError> for Refused {
 pub(crate) fn produce<D: Disk>(
     core: &mut Core<D>,
     token: Token,
+    listener: Listener,
     header: ResponseHeader,
     request: ProduceRequest,
 ) {
@@ -145,7 +147,7 @@ pub(crate) fn produce<D: Disk>(
                 parked.slots.push(Some((t, p)));
                 parked.unsettled += 1;
             }
-            partitions.push(answer(core, partition.index, result, &mut parked.response));
+            partitions.push(answer(core, listener, partition.index, result, &mut parked.response));
         }
         parked.response.topics.push(ProducedTopic { topic: topic.topic, partitions });
     }
@@ -330,6 +332,7 @@ fn park<D: Disk>(core: &mut Core<D>, topic: &TopicRef, partition: i32, waiter: A
 
 fn answer<D: Disk>(
     core: &mut Core<D>,
+    listener: Listener,
     index: i32,
     result: Result<Append, Refused>,
     response: &mut ProduceResponse,
@@ -344,7 +347,7 @@ fn answer<D: Disk>(
         },
         Err(Refused { error, message, leader }) => {
             core.counters.batches_refused += 1;
-            if let Some(endpoint) = leader.and_then(|leader| core.endpoint(leader.broker))
+            if let Some(endpoint) = leader.and_then(|leader| core.endpoint(leader.broker, listener))
                 && !response.node_endpoints.contains(&endpoint)
             {
                 response.node_endpoints.push(endpoint);

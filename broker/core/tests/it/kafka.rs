@@ -8,6 +8,7 @@ use chronik_core::admin::AdminRequest;
 use chronik_core::core::input::{ConnId, Input, Token};
 use chronik_core::ids::BrokerId;
 use chronik_core::log::disk::Disk;
+use chronik_core::meta::Listener;
 use chronik_core::wire::api::ApiKey;
 use chronik_core::wire::{Part, decode_request, encode_response};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader, TopicName};
@@ -20,6 +21,8 @@ pub(crate) struct Client {
     pub(crate) cluster: Cluster,
     pub(crate) broker: BrokerId,
     seq: u64,
+    /// The listener that it comes through.
+    pub(crate) listener: Listener,
 }
 
 pub(crate) fn text(text: &str) -> StrBytes {
@@ -42,7 +45,7 @@ impl Client {
 
     /// A client of one of a cluster's brokers.
     pub(crate) fn of(cluster: Cluster, broker: BrokerId) -> Client {
-        Client { cluster, broker, seq: 0 }
+        Client { cluster, broker, seq: 0, listener: Listener::Internal }
     }
 
     /// Sends a request and lets nothing but the disk act.
@@ -63,7 +66,8 @@ impl Client {
             .unwrap_or_else(|error| panic!("{} v{version}: {error}", api.name()));
         let request = decode_request(frame.freeze())
             .unwrap_or_else(|error| panic!("{} v{version}: {error}", api.name()));
-        let input = Input::Request { token, host: Arc::from("127.0.0.1"), request };
+        let (host, listener) = (Arc::from("127.0.0.1"), self.listener);
+        let input = Input::Request { token, host, listener, request };
         self.cluster.input(self.broker, input);
         token
     }

@@ -10,6 +10,7 @@ mod fetch;
 mod full;
 mod groups;
 mod kafka;
+mod listeners;
 mod membership;
 mod moves;
 mod offsets;

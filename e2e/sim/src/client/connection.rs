@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chronik_core::core::input::{ConnId, Input, Token};
 use chronik_core::ids::BrokerId;
 use chronik_core::log::disk::Disk;
+use chronik_core::meta::Listener;
 use chronik_core::wire::{Part, Request, RequestBody, RequestHeader, Response, ResponseBody};
 
 use super::{Came, Client, Kind};
@@ -95,7 +96,8 @@ impl World {
     pub(crate) fn request(&mut self, node: BrokerId, life: Life, token: Token, request: Request) {
         if self.nodes.get(&node).is_some_and(|n| n.life == life && n.core.is_some()) {
             let host: Arc<str> = Arc::from("10.0.0.1");
-            return self.input(node, Input::Request { token, host, request });
+            let listener = Listener::Internal;
+            return self.input(node, Input::Request { token, host, listener, request });
         }
         self.hang_up(token);
     }

@@ -39,6 +39,7 @@ fn meta(meta: &MetaDescription) -> Meta {
         cordoned: broker.cordoned,
         fenced: broker.fenced,
         told_rack: broker.told_rack.clone(),
+        advertised: broker.advertised.clone(),
         replicas: broker.replicas,
     };
     Meta {
@@ -103,6 +104,10 @@ pub(super) fn request(step: Step) -> Option<(BrokerId, AdminRequest)> {
         Step::SetRack { to, broker, directory: id, rack } => {
             let directory = directory(&id)?;
             (to, AdminRequest::SetRack { broker: BrokerId(broker), directory, rack })
+        }
+        Step::SetAdvertised { to, broker, directory: id, address } => {
+            let directory = directory(&id)?;
+            (to, AdminRequest::SetAdvertised { broker: BrokerId(broker), directory, address })
         }
         Step::RemoveBroker { to, broker, directory: id } => {
             let directory = directory(&id)?;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
+mod advertised;
 mod model;
 mod model_rolls;
 mod model_steps;

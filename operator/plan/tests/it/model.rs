@@ -75,6 +75,11 @@ pub(crate) fn rack(id: BrokerId) -> String {
     format!("zone-{}", id % 3)
 }
 
+/// Where the platform has clients outside find a broker.
+pub(crate) fn address(id: BrokerId) -> String {
+    format!("node-{id}:{}", 30000 + id)
+}
+
 impl World {
     pub(crate) fn new(seed: u64) -> World {
         World {
@@ -238,6 +243,7 @@ impl World {
             seen.processes.insert(id, process);
             if serves {
                 seen.racks.insert(id, rack(id));
+                seen.advertised.insert(id, address(id));
             }
             if serves && (silence == 0 || !self.dice.one_in(silence)) {
                 seen.nodes.insert(id, self.describe(id));
@@ -390,8 +396,15 @@ impl Cluster {
                 group.target.insert(meta_peer);
             }
         }
-        let member =
-            Member { directory, meta_peer, cordoned, fenced: false, told_rack: None, replicas: 0 };
+        let member = Member {
+            directory,
+            meta_peer,
+            cordoned,
+            fenced: false,
+            told_rack: None,
+            advertised: None,
+            replicas: 0,
+        };
         self.brokers.insert(id, member);
         self.count();
     }

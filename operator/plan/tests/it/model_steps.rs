@@ -67,6 +67,9 @@ impl World {
             Step::SetRack { to, broker, directory, rack } => {
                 self.command(*to, |c, _| c.set_rack(*broker, directory, rack.clone()))
             }
+            Step::SetAdvertised { to, broker, directory, address } => {
+                self.command(*to, |c, _| c.set_advertised(*broker, directory, address.clone()))
+            }
             Step::RemoveBroker { to, broker, directory } => {
                 self.command(*to, |c, _| c.forget(*broker, directory))
             }
@@ -319,6 +322,16 @@ impl Cluster {
     fn set_rack(&mut self, broker: BrokerId, directory: &str, rack: Option<String>) -> bool {
         let known = self.brokers.get_mut(&broker).filter(|m| m.directory == directory);
         known.map(|m| m.told_rack = rack).is_some()
+    }
+
+    fn set_advertised(
+        &mut self,
+        broker: BrokerId,
+        directory: &str,
+        address: Option<String>,
+    ) -> bool {
+        let known = self.brokers.get_mut(&broker).filter(|m| m.directory == directory);
+        known.map(|m| m.advertised = address).is_some()
     }
 
     fn forget(&mut self, broker: BrokerId, directory: &str) -> bool {

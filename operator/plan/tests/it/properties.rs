@@ -11,7 +11,14 @@ const PASSES_MAX: usize = 600;
 
 pub(crate) fn desired(brokers: u32, when_scaled: VolumePolicy) -> Desired {
     let rolling = Rolling::default();
-    Desired { cluster_id: "c1".into(), brokers, when_scaled, rolling, platform_racks: true }
+    Desired {
+        cluster_id: "c1".into(),
+        brokers,
+        when_scaled,
+        rolling,
+        platform_racks: true,
+        platform_addresses: true,
+    }
 }
 
 /// Observe, plan, execute, let time pass. `crash_after` steps the operator dies.

@@ -30,6 +30,7 @@ pub(crate) fn quiet(brokers: BrokerId) -> Observed {
         cordoned: false,
         fenced: false,
         told_rack: None,
+        advertised: None,
         replicas: 0,
     };
     let meta = Meta {

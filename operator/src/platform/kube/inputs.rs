@@ -13,6 +13,7 @@ use serde_json::json;
 use super::names::{CLUSTER_LABEL, Names};
 use super::{quantity, within};
 use crate::api::cluster::ChronikCluster;
+use crate::api::external::ExternalListener;
 use crate::api::network::NetworkPolicySpec;
 use crate::api::pod::{PodTemplate, PullPolicy};
 use crate::api::storage::WhenGone;
@@ -31,6 +32,8 @@ pub enum Port {
     Peer,
     /// Metrics and probes.
     Http,
+    /// Kafka clients outside.
+    External,
 }
 
 impl Port {
@@ -41,6 +44,7 @@ impl Port {
             Port::Kafka => "kafka",
             Port::Peer => "peer",
             Port::Http => "http",
+            Port::External => "external",
         }
     }
 }
@@ -83,6 +87,8 @@ pub struct Inputs {
     pub has_budget: bool,
     /// Whether the metrics of brokers have a service.
     pub has_metrics_service: bool,
+    /// The listener for clients outside, if there is one.
+    pub external: Option<ExternalListener>,
     /// The Secret with the certificate for Kafka clients, if they are served within TLS.
     pub kafka_tls: Option<String>,
     /// The request to replace the cluster's own authority, if there ever was one.
@@ -142,11 +148,18 @@ impl Inputs {
             pod: spec.pod_template.clone().unwrap_or_default(),
             has_budget: spec.disruption_budget.clone().unwrap_or_default().enabled,
             has_metrics_service: spec.metrics.clone().unwrap_or_default().service,
+            external: spec.listeners.external.clone(),
             kafka_tls: spec.listeners.kafka.tls.as_ref().map(|tls| tls.secret_name.clone()),
             rotate: cluster.annotations().get(ROTATE).cloned(),
             network_policy: spec.network_policy.clone(),
             operator_namespace: settings.namespace.clone(),
         })
+    }
+
+    /// The ports that brokers listen on.
+    pub fn ports(&self) -> impl Iterator<Item = Port> {
+        let external = self.wanted.external_port.map(|_| Port::External);
+        [Port::Kafka, Port::Peer, Port::Http].into_iter().chain(external)
     }
 
     /// The number of a port.
@@ -157,6 +170,8 @@ impl Inputs {
             Port::Kafka => self.wanted.port,
             Port::Peer => self.wanted.port + 1,
             Port::Http => self.wanted.port + 2,
+            // Nothing is made for it without the listener.
+            Port::External => self.wanted.external_port.unwrap_or_default(),
         }
     }
 
@@ -186,6 +201,10 @@ impl Inputs {
         // The name of the Secret: what is in it is taken over without a restart.
         if let Some(secret) = kafka_tls {
             all["kafkaTls"] = json!(secret);
+        }
+        // Nothing else of that listener is in the pod.
+        if let Some(port) = wanted.external_port {
+            all["externalPort"] = json!(port);
         }
         within::hash(&all)
     }

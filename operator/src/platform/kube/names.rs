@@ -12,6 +12,8 @@ pub const FIELD_MANAGER: &str = "chronik-operator";
 pub const CLUSTER_LABEL: &str = "chronik.io/cluster";
 /// The label that names the broker.
 pub const BROKER_LABEL: &str = "chronik.io/broker";
+/// The label that names the listener that a service is for, where it is not the one inside.
+pub const LISTENER_LABEL: (&str, &str) = ("chronik.io/listener", "external");
 /// The label of all that this operator manages, in all namespaces.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", FIELD_MANAGER);
 
@@ -57,6 +59,18 @@ impl Names {
     #[must_use]
     pub fn bootstrap(&self) -> String {
         format!("{}-bootstrap", self.cluster)
+    }
+
+    /// The name of a broker's service for clients outside.
+    #[must_use]
+    pub fn external(&self, broker: BrokerId) -> String {
+        format!("{}-external", self.set(broker))
+    }
+
+    /// The name of the service where clients outside start.
+    #[must_use]
+    pub fn external_bootstrap(&self) -> String {
+        format!("{}-external", self.bootstrap())
     }
 
     /// The name of the service of brokers' metrics.

@@ -123,14 +123,25 @@ impl Objects {
 
     /// Makes sure that a small object is what was rendered; true if it had to be written.
     pub async fn ensure<K: Kind>(&self, rendered: &K) -> Result<bool, KubeError> {
+        let name = rendered.meta().name.clone().unwrap_or_default();
+        let live = self.get::<K>(&name).await?;
+        self.ensure_over(live.as_ref(), rendered).await
+    }
+
+    /// The same, of an object that was seen already, if it is there.
+    pub async fn ensure_over<K: Kind>(
+        &self,
+        live: Option<&K>,
+        rendered: &K,
+    ) -> Result<bool, KubeError> {
         let mut wanted = json(rendered)?;
         within::stamp(&mut wanted);
-        let name = rendered.meta().name.clone().unwrap_or_default();
-        if let Some(live) = self.get::<K>(&name).await?
-            && within::is_within(&wanted, &json(&live)?)
+        if let Some(live) = live
+            && within::is_within(&wanted, &json(live)?)
         {
             return Ok(false);
         }
+        let name = rendered.meta().name.clone().unwrap_or_default();
         self.write::<K>(&name, &wanted).await.map(|_| true)
     }
 

@@ -63,7 +63,7 @@ fn list<T: Clone>(items: &[T]) -> Option<Vec<T>> {
 }
 
 fn container(inputs: &Inputs, broker: BrokerId) -> Container {
-    let ports = [Port::Kafka, Port::Peer, Port::Http].map(|port| ContainerPort {
+    let ports = inputs.ports().map(|port| ContainerPort {
         name: Some(port.name().into()),
         container_port: inputs.port(port).into(),
         protocol: Some("TCP".into()),
@@ -79,7 +79,7 @@ fn container(inputs: &Inputs, broker: BrokerId) -> Container {
         }),
         args: Some(arguments(inputs, broker)),
         env: Some(variables(inputs)),
-        ports: Some(ports.into()),
+        ports: Some(ports.collect()),
         resources: (!inputs.requests.is_empty() || !inputs.limits.is_empty()).then(|| {
             let some = |amounts: &BTreeMap<_, _>| Some(amounts.clone()).filter(|a| !a.is_empty());
             ResourceRequirements {
@@ -146,6 +146,8 @@ fn arguments(inputs: &Inputs, broker: BrokerId) -> Vec<String> {
         format!("--http-listen=0.0.0.0:{}", inputs.port(Port::Http)),
         "--log-format=json".to_owned(),
     ];
+    let external = inputs.wanted.external_port;
+    arguments.extend(external.map(|port| format!("--kafka-external-listen=0.0.0.0:{port}")));
     arguments.extend(inputs.wanted.rack(broker).map(|rack| format!("--rack={rack}")));
     arguments.extend(inputs.kafka_tls.iter().map(|_| format!("--kafka-tls-dir={KAFKA_TLS_MOUNT}")));
     let settings = inputs.wanted.settings.iter();

@@ -43,12 +43,14 @@ pub fn build(inputs: &Inputs) -> Option<NetworkPolicy> {
         rule(Port::Kafka, &wanted.kafka_from),
         rule(Port::Http, &wanted.monitoring_from),
     ];
+    let external = inputs.external.as_ref();
+    let external = external.map(|_| rule(Port::External, &wanted.external_from));
     Some(NetworkPolicy {
         metadata: names.meta(names.cluster.clone(), names.labels()),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(pods(inputs.pod_selector())),
             policy_types: Some(vec!["Ingress".into()]),
-            ingress: Some(rules.into()),
+            ingress: Some(rules.into_iter().chain(external).collect()),
             ..NetworkPolicySpec::default()
         }),
     })
@@ -106,7 +108,7 @@ pub async fn tend(
     Ok(())
 }
 
-fn is_refusal(error: &KubeError) -> bool {
+pub(super) fn is_refusal(error: &KubeError) -> bool {
     matches!(error, KubeError::Api { source, .. } if is_refused(source))
 }
 

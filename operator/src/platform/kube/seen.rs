@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chronik_plan::{BrokerId, Process, Revision};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod, PodSpec};
 use k8s_openapi::jiff::Timestamp;
 
 use super::names::broker_of;
@@ -159,6 +159,25 @@ impl Workload {
     #[must_use]
     pub fn node(&self) -> Option<&str> {
         self.pod.as_ref()?.spec.as_ref()?.node_name.as_deref()
+    }
+
+    /// The address of that node in the nodes' own network.
+    #[must_use]
+    pub fn node_ip(&self) -> Option<&str> {
+        self.pod.as_ref()?.status.as_ref()?.host_ip.as_deref().filter(|ip| !ip.is_empty())
+    }
+
+    /// Whether its set, and the pod if there is one, were made with a port of this name.
+    #[must_use]
+    pub fn listens_on(&self, port: &str) -> bool {
+        let has = |spec: Option<&PodSpec>| {
+            let containers = spec.into_iter().flat_map(|spec| &spec.containers);
+            let mut ports = containers.filter_map(|c| c.ports.as_ref()).flatten();
+            ports.any(|p| p.name.as_deref() == Some(port))
+        };
+        let set = self.set.as_ref().and_then(|set| set.spec.as_ref()?.template.spec.as_ref());
+        let pod = self.pod.as_ref().map(|pod| has(pod.spec.as_ref()));
+        has(set) && pod.unwrap_or(true)
     }
 
     fn container(&self) -> Option<&ContainerStatus> {

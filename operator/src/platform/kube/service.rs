@@ -1,6 +1,6 @@
 //! The services inside the cluster: one that gives every broker a name, ready or not, because
 //! brokers find each other by it before they are; one where clients start, of those that are ready;
-//! and, where asked for, one by which metrics are found.
+//! and, where asked for, one by which metrics are found. Those for clients outside are `external`'s.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -63,7 +63,7 @@ pub fn metrics(inputs: &Inputs) -> Service {
     }
 }
 
-fn service_port(inputs: &Inputs, port: Port) -> ServicePort {
+pub(super) fn service_port(inputs: &Inputs, port: Port) -> ServicePort {
     ServicePort {
         name: Some(port.name().into()),
         port: inputs.port(port).into(),

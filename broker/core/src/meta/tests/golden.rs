@@ -70,6 +70,8 @@ fn all() -> Vec<(Command, &'static str)> {
         (Command::Open, "0d01"),
         (Command::SetRack { broker: id, directory, rack: Some("r".into()) }, RACK),
         (Command::SetRack { broker: id, directory, rack: None }, NO_RACK),
+        (Command::SetAdvertised { broker: id, directory, address: Some("x:3".into()) }, ADVERTISED),
+        (Command::SetAdvertised { broker: id, directory, address: None }, NOT_ADVERTISED),
     ]
 }
 
@@ -98,6 +100,8 @@ const REPORT: &str = "\
 const PRODUCER_IDS: &str = "0c0100000002000003e8";
 const RACK: &str = "0f010000000200000000000000000000000000000003010000000172";
 const NO_RACK: &str = "0f01000000020000000000000000000000000000000300";
+const ADVERTISED: &str = "100100000002000000000000000000000000000000030100000003783a33";
+const NOT_ADVERTISED: &str = "1001000000020000000000000000000000000000000300";
 const STATE: &str = "\
     0201000000016300000003010000000000000005000000010000000200000000000000000000000000000004\
     0000000000000004000000036b3a3100000003703a3201000000017200000001760000000000900002000000\
@@ -166,6 +170,32 @@ fn a_state_with_racks() {
     assert_eq!(c.state.encode(), plain);
 }
 
+/// Since the fourth version of a state: addresses of the external listener, if there are any.
+#[test]
+fn a_state_with_advertised_addresses() {
+    let mut c = cluster(2);
+    let plain = c.state.encode();
+    c.accept(&set_rack(2, Some("r")));
+    let third = c.state.encode();
+    assert_eq!(third[0], 3);
+    let expected = c.state.clone();
+    assert_eq!(State::decode(third.clone()), Ok(expected), "the third version is still read");
+    c.accept(&set_advertised(1, Some("x:3")));
+    let bytes = c.state.encode();
+    assert_eq!((bytes[0], &bytes[1..third.len()]), (4, &third[1..]));
+    assert_eq!(hex(&bytes[third.len()..]), "000000010000000100000003783a33");
+    for end in third.len()..bytes.len() {
+        assert!(State::decode(bytes.slice(..end)).is_err());
+    }
+    assert_eq!(State::decode(bytes), Ok(c.state.clone()));
+    c.accept(&set_rack(2, None));
+    let bytes = c.state.encode();
+    assert_eq!(hex(&bytes[plain.len()..]), "00000000000000010000000100000003783a33", "no racks");
+    assert_eq!(State::decode(bytes), Ok(c.state.clone()));
+    c.accept(&set_advertised(1, None));
+    assert_eq!(c.state.encode(), plain);
+}
+
 #[test]
 fn what_is_cut_or_longer_is_an_error() {
     let state = cluster(2).state.encode();
@@ -180,14 +210,14 @@ fn what_is_cut_or_longer_is_an_error() {
         let longer = [&bytes[..], &[0]].concat();
         assert!(Command::decode(longer.into()).is_err());
     }
-    let unknown = [[16, 1], [0, 1], [13, 2], [13, 0]];
+    let unknown = [[17, 1], [0, 1], [13, 2], [13, 0]];
     assert!(unknown.iter().all(|bytes| Command::decode(Bytes::copy_from_slice(bytes)).is_err()));
 }
 
 proptest! {
     #[test]
     fn garbage_is_an_error_or_a_command(
-        tag in 0u8..18,
+        tag in 0u8..19,
         rest in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
         let bytes: Bytes = [&[tag, 1][..], &rest].concat().into();
@@ -199,7 +229,7 @@ proptest! {
 
     #[test]
     fn a_flipped_byte_never_panics(
-        which in 0usize..17, at in any::<prop::sample::Index>(), value in any::<u8>(),
+        which in 0usize..19, at in any::<prop::sample::Index>(), value in any::<u8>(),
     ) {
         let mut bytes = all().swap_remove(which).0.encode().to_vec();
         let at = at.index(bytes.len());

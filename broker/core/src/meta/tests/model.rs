@@ -13,6 +13,7 @@ enum Wish {
     Fence { id: u32, fenced: bool },
     Cordon { id: u32, cordoned: bool },
     Rack { id: u32, rack: Option<bool> },
+    Advertised { id: u32, port: Option<bool> },
     Remove { id: u32 },
     Create { name: u8, topic: u128, lists: Vec<Vec<u32>> },
     Grow { topic: u128, lists: Vec<Vec<u32>> },
@@ -34,6 +35,8 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
         2 => (id(), any::<bool>()).prop_map(|(id, fenced)| Wish::Fence { id, fenced }),
         1 => (id(), any::<bool>()).prop_map(|(id, cordoned)| Wish::Cordon { id, cordoned }),
         1 => (id(), any::<Option<bool>>()).prop_map(|(id, rack)| Wish::Rack { id, rack }),
+        1 => (id(), any::<Option<bool>>())
+            .prop_map(|(id, port)| Wish::Advertised { id, port }),
         1 => id().prop_map(|id| Wish::Remove { id }),
         3 => (0u8..4, 10u128..14, lists())
             .prop_map(|(name, topic, lists)| Wish::Create { name, topic, lists }),
@@ -68,6 +71,10 @@ fn command(wish: &Wish, state: &State) -> Option<Command> {
             directory: directory(*id)?,
             rack: rack.map(|rack| format!("r{rack}")),
         },
+        Wish::Advertised { id, port } => {
+            let address = port.map(|port| format!("h:{}", 1 + u8::from(port)));
+            Command::SetAdvertised { broker: broker(*id), directory: directory(*id)?, address }
+        }
         Wish::Remove { id } => {
             Command::RemoveBroker { broker: broker(*id), directory: directory(*id)? }
         }

@@ -76,7 +76,10 @@ fn registrations() {
     let (_, applied) = c.accept(&Command::RegisterBroker(again));
     let meta_peer = peer(4, 2);
     assert_eq!(applied.outcome, Outcome::Registered { meta_peer, new_incarnation: false });
-    assert_eq!(c.state.broker(broker(2)).unwrap().kafka_host_port(), Some(("new", 1)));
+    assert_eq!(
+        c.state.broker(broker(2)).unwrap().kafka_host_port(Listener::Internal),
+        Some(("new", 1))
+    );
     let mut refuse = |new, why: &str| c.refuse(&Command::RegisterBroker(new), why);
     refuse(
         registration(2, 102, 4),
