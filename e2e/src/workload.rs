@@ -73,6 +73,12 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Where it runs: the bootstrap addresses and the topic.
+    #[must_use]
+    pub fn place(&self) -> (String, String) {
+        (self.plan.bootstrap.clone(), self.plan.topic.clone())
+    }
+
     /// Starts both.
     pub fn start(plan: Plan) -> Result<Workload> {
         let shared = Arc::new(Shared::default());

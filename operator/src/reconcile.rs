@@ -116,6 +116,7 @@ impl<P: Platform> Reconciler<P> {
             | Step::Rebalance { to }
             | Step::SetRack { to, .. }
             | Step::SetAdvertised { to, .. }
+            | Step::SetCatchUpRate { to, .. }
             | Step::RemoveBroker { to, .. }
             | Step::Wipe { to, .. } => *to,
         };

@@ -35,6 +35,8 @@ pub struct Wanted {
     pub paused: bool,
     /// How brokers are restarted for a change.
     pub rolling: Rolling,
+    /// Bytes a second that each broker sends at most to replicas that are catching up, if that is said.
+    pub catch_up_rate: Option<u64>,
 }
 
 impl Wanted {
@@ -48,6 +50,7 @@ impl Wanted {
             rolling: self.rolling,
             platform_racks: self.rack_label.is_some(),
             platform_addresses: self.external_port.is_some(),
+            catch_up_rate: self.catch_up_rate,
         }
     }
 
@@ -146,6 +149,7 @@ pub fn validate(
         rack_label: spec.rack.as_ref().map(|rack| rack.topology_key.clone()),
         paused: spec.paused,
         rolling: spec.rolling.as_ref().map(rolling).unwrap_or_default(),
+        catch_up_rate: spec.moves.as_ref().and_then(|m| u64::try_from(m.bytes_per_second).ok()),
     })
 }
 

@@ -69,6 +69,9 @@ pub enum AdminRequest {
         /// `host:port`; none if they cannot reach it.
         address: Option<String>,
     },
+    /// Bytes a second that each broker sends at most to replicas that are catching up: the cluster
+    /// config `leader.replication.throttled.rate`. It takes effect at once.
+    SetCatchUpRate(u64),
     /// Forget a broker that holds no replica any more.
     RemoveBroker {
         /// The broker.
@@ -198,6 +201,9 @@ pub struct MetaDescription {
     /// The users' topic with the most replicas a partition, and how many: fewer brokers cannot carry
     /// it. Internal topics follow the number of brokers.
     pub largest_replication: Option<(String, u32)>,
+    /// Bytes a second that each broker sends at most to replicas that are catching up; none if there
+    /// is no limit.
+    pub catch_up_rate: Option<u64>,
 }
 
 /// One registered broker.

@@ -93,6 +93,7 @@ fn meta_image(meta: MetaDescription) -> proto::Meta {
         partitions,
         off_target,
         largest_replication,
+        catch_up_rate,
     } = meta;
     let (largest_topic, largest_replication) = largest_replication.unwrap_or_default();
     proto::Meta {
@@ -106,6 +107,7 @@ fn meta_image(meta: MetaDescription) -> proto::Meta {
         off_target,
         largest_topic,
         largest_replication,
+        catch_up_rate,
     }
 }
 

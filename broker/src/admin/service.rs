@@ -14,7 +14,7 @@ use crate::proto::admin::admin_server::Admin;
 use crate::proto::admin::{
     BrokerRequest, ChangeMembershipRequest, ChangeMembershipResponse, DescribeRequest,
     DescribeResponse, Done, InitializeRequest, RebalanceRequest, RemoveBrokerRequest,
-    SetAdvertisedRequest, SetRackRequest, TransferLeadershipRequest, WipeRequest,
+    SetAdvertisedRequest, SetCatchUpRateRequest, SetRackRequest, TransferLeadershipRequest, WipeRequest,
 };
 
 /// The metadata key that names the leader in a "not leader" status.
@@ -157,6 +157,14 @@ impl Admin for AdminService {
         let broker = convert::broker_id(broker)?;
         let directory = convert::directory(&directory)?;
         self.order(AdminRequest::SetAdvertised { broker, directory, address }).await
+    }
+
+    async fn set_catch_up_rate(
+        &self,
+        request: Request<SetCatchUpRateRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let SetCatchUpRateRequest { bytes_per_second } = request.into_inner();
+        self.order(AdminRequest::SetCatchUpRate(bytes_per_second)).await
     }
 
     async fn remove_broker(

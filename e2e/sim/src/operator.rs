@@ -79,6 +79,7 @@ impl Operator {
                 rolling: Rolling::default(),
                 platform_racks: false,
                 platform_addresses: false,
+                catch_up_rate: None,
             },
             formed: false,
             rebalanced_at: None,

@@ -36,6 +36,17 @@ pub fn run(bootstrap: &str, topic: &str) -> Result<usize> {
     Ok(load.finish(STALL)?.acked)
 }
 
+/// Deletes a topic that was made with [`start`]. A cluster that is gone by now has none.
+pub fn delete_topic(bootstrap: &str, topic: &str) -> Result<()> {
+    let admin: AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().context("no client")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let timeout = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+    // What is left of it only makes later scenarios slower.
+    let _ = runtime.block_on(admin.delete_topics(&[topic], &timeout));
+    Ok(())
+}
+
 fn create_topic(bootstrap: &str, topic: &str, replicas: i32) -> Result<()> {
     let admin: AdminClient<_> =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().context("no client")?;

@@ -129,7 +129,8 @@ impl World {
         Ok(load)
     }
 
-    /// Ends the load, and fails if any promise was broken.
+    /// Ends the load, and fails if any promise was broken. Its topic goes, or each scenario would have
+    /// more to move than the one before.
     pub fn judge(&mut self, load: Workload) -> Result<Summary> {
         let rest = load.take_pause();
         if rest.partition > Duration::from_secs(1) {
@@ -137,7 +138,9 @@ impl World {
             let (scenario, took) = (self.scenario, Duration::ZERO);
             self.steps.push(Step { scenario, name, took, pause: Some(rest) });
         }
+        let (bootstrap, topic) = load.place();
         let summary = load.finish(STALL)?;
+        client::delete_topic(&bootstrap, &topic)?;
         let name = format!("{} records acknowledged, all there, once and in order", summary.acked);
         let pause =
             Some(Pause { whole: summary.longest_pause, partition: summary.partition_pause });

@@ -25,6 +25,9 @@ pub struct Desired {
     pub platform_racks: bool,
     /// Clients outside the platform are served: the cluster is to be told where they find brokers.
     pub platform_addresses: bool,
+    /// Bytes a second that each broker sends at most to replicas that are catching up; none to leave
+    /// it as the cluster's config has it.
+    pub catch_up_rate: Option<u64>,
 }
 
 /// How brokers are restarted for a change.

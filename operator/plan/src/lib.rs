@@ -22,6 +22,7 @@ mod roll;
 mod safety;
 mod size;
 mod step;
+mod throttle;
 pub mod topic;
 mod view;
 
@@ -75,6 +76,7 @@ fn plan_cluster(desired: &Desired, view: &View<'_>, plan: &mut Plan) {
     processes::plan(desired, view, &size, plan);
     size::record_intent(view, &size, plan);
     let meta_settled = meta_group::plan(view, &size, plan);
+    throttle::plan(desired, view, plan);
     let moving = moves::plan(view, plan);
     racks::plan(desired, view, plan);
     advertised::plan(desired, view, plan);

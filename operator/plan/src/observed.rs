@@ -134,6 +134,9 @@ pub struct Meta {
     pub off_target: u32,
     /// The topic with the most replicas a partition, and how many.
     pub largest: Option<(String, u32)>,
+    /// Bytes a second that each broker sends at most to replicas that are catching up; none if there
+    /// is no limit.
+    pub catch_up_rate: Option<u64>,
 }
 
 impl Meta {

@@ -88,6 +88,8 @@ pub enum Step {
     SetRack { to: BrokerId, broker: BrokerId, directory: String, rack: Option<String> },
     /// Tell the cluster where clients outside the platform find a broker, or (`None`) that they do not.
     SetAdvertised { to: BrokerId, broker: BrokerId, directory: String, address: Option<String> },
+    /// Tell the cluster how fast replicas may catch up.
+    SetCatchUpRate { to: BrokerId, bytes_per_second: u64 },
     /// Forget a broker.
     RemoveBroker { to: BrokerId, broker: BrokerId, directory: String },
     /// Empty a retired data directory, so that its id can be used again.
@@ -114,7 +116,8 @@ impl Step {
             | Step::Drain { .. }
             | Step::Rebalance { .. }
             | Step::SetRack { .. }
-            | Step::SetAdvertised { .. } => false,
+            | Step::SetAdvertised { .. }
+            | Step::SetCatchUpRate { .. } => false,
         }
     }
 }
@@ -138,6 +141,7 @@ impl Step {
             Step::Rebalance { .. } => "Rebalance",
             Step::SetRack { .. } => "SetRack",
             Step::SetAdvertised { .. } => "SetAdvertised",
+            Step::SetCatchUpRate { .. } => "SetCatchUpRate",
             Step::RemoveBroker { .. } => "RemoveBroker",
             Step::Wipe { .. } => "Wipe",
         }
@@ -161,6 +165,7 @@ impl Step {
             | Step::Rebalance { .. }
             | Step::SetRack { .. }
             | Step::SetAdvertised { .. }
+            | Step::SetCatchUpRate { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => None,
         }
@@ -199,6 +204,9 @@ impl fmt::Display for Step {
             }
             Step::SetAdvertised { broker, address: None, .. } => {
                 write!(f, "tell clients outside nothing of broker {broker} any more")
+            }
+            Step::SetCatchUpRate { bytes_per_second, .. } => {
+                write!(f, "let replicas catch up at {bytes_per_second} bytes a second")
             }
             Step::RemoveBroker { broker, .. } => {
                 write!(f, "forget broker {broker}, which holds nothing any more")

@@ -65,6 +65,7 @@ fn meta(meta: &proto::Meta) -> Meta {
         off_target: meta.off_target,
         largest: (meta.largest_replication > 0)
             .then(|| (meta.largest_topic.clone(), meta.largest_replication)),
+        catch_up_rate: meta.catch_up_rate,
     }
 }
 

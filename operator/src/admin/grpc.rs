@@ -171,6 +171,10 @@ pub async fn perform(
             let request = proto::SetAdvertisedRequest { broker: *broker, directory, address };
             client.set_advertised(request).await.map(drop).map_err(refused)
         }
+        Step::SetCatchUpRate { bytes_per_second, .. } => {
+            let request = proto::SetCatchUpRateRequest { bytes_per_second: *bytes_per_second };
+            client.set_catch_up_rate(request).await.map(drop).map_err(refused)
+        }
         Step::RemoveBroker { broker, directory, .. } => {
             let directory = directory.clone();
             let request = proto::RemoveBrokerRequest { broker: *broker, directory };

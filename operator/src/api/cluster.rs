@@ -95,12 +95,27 @@ pub struct ChronikClusterSpec {
     /// How brokers are restarted for a change. Kubernetes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling: Option<Rolling>,
+    /// How replicas move to other brokers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Moves>,
     /// What holds drains of nodes back. Kubernetes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudget>,
     /// How brokers' metrics are found. Kubernetes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
+}
+
+/// How replicas move to other brokers, or catch up on a new disk.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Moves {
+    /// Bytes a second that each broker sends at most to replicas that are catching up. Replicas that
+    /// acknowledge records are never slowed. It is the cluster's config
+    /// `leader.replication.throttled.rate`, which is left as it is if `moves` is not given. It takes
+    /// effect at once. One that is below what producers send is never caught up with.
+    #[x_kube(validation = Rule::new("self >= 1").message("nothing would ever move"))]
+    pub bytes_per_second: i64,
 }
 
 /// The rack of a broker is what a label of its pod's node says.

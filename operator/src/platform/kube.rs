@@ -400,6 +400,7 @@ impl Platform for Kube {
             | Step::Rebalance { .. }
             | Step::SetRack { .. }
             | Step::SetAdvertised { .. }
+            | Step::SetCatchUpRate { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => Err(KubeError::NotMine(step.to_string())),
         }

@@ -301,6 +301,7 @@ impl Platform for Local {
             | Step::Rebalance { .. }
             | Step::SetRack { .. }
             | Step::SetAdvertised { .. }
+            | Step::SetCatchUpRate { .. }
             | Step::RemoveBroker { .. }
             | Step::Wipe { .. } => Err(LocalError::NotMine(step.to_string())),
         }

@@ -192,6 +192,14 @@ impl Admin for Broker {
         self.order(&Step::SetAdvertised { to: self.id, broker, directory, address })
     }
 
+    async fn set_catch_up_rate(
+        &self,
+        request: Request<proto::SetCatchUpRateRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let proto::SetCatchUpRateRequest { bytes_per_second } = request.into_inner();
+        self.order(&Step::SetCatchUpRate { to: self.id, bytes_per_second })
+    }
+
     async fn wipe(&self, request: Request<proto::WipeRequest>) -> Result<Response<Done>, Status> {
         self.order(&Step::Wipe { to: self.id, directory: request.into_inner().directory })
     }
@@ -263,6 +271,7 @@ fn description(id: BrokerId, node: &Node) -> proto::DescribeResponse {
         off_target: m.off_target,
         largest_topic: m.largest.clone().map_or(String::new(), |(t, _)| t),
         largest_replication: m.largest.as_ref().map_or(0, |(_, n)| *n),
+        catch_up_rate: m.catch_up_rate,
         brokers: m
             .brokers
             .iter()

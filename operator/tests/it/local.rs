@@ -22,6 +22,7 @@ fn wanted() -> Wanted {
         rack_label: None,
         paused: false,
         rolling: chronik_plan::Rolling::default(),
+        catch_up_rate: None,
     }
 }
 

@@ -21,6 +21,7 @@ fn wanted(brokers: u32) -> Wanted {
         rack_label: Some("topology.kubernetes.io/zone".into()),
         paused: false,
         rolling: chronik_plan::Rolling::default(),
+        catch_up_rate: None,
     }
 }
 

@@ -6,6 +6,7 @@ use super::Core;
 use crate::admin::{BrokerDescription, Description, GroupDescription, MetaDescription, NodeState};
 use crate::ids::{BrokerId, PartitionId};
 use crate::log::disk::Disk;
+use crate::meta::configs::ClusterConfig;
 use crate::raft::group::Group;
 
 /// Groups in one answer: those that are off target come again as they are worked off.
@@ -80,6 +81,7 @@ impl<D: Disk> Core<D> {
                 .meta
                 .largest_replication()
                 .map(|(topic, replicas)| (topic.to_owned(), replicas)),
+            catch_up_rate: ClusterConfig::of(&self.meta).catch_up_bytes_per_second,
         }
     }
 

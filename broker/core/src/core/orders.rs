@@ -13,7 +13,9 @@ use crate::ids::{BrokerId, Index, PartitionId, PeerId, Uuid};
 use crate::log::disk::Disk;
 use crate::meta::applied::Refusal;
 use crate::meta::brokers::host_port;
-use crate::meta::command::Command;
+use crate::meta::command::{Command, ConfigResource};
+use crate::meta::configs::table::CATCH_UP_RATE;
+use crate::meta::configs::broker_config;
 use crate::meta::placement;
 use crate::raft::group::{NotProposed, Proposed};
 use crate::raft::membership::ChangeRefused;
@@ -74,6 +76,10 @@ impl<D: Disk> Core<D> {
                     Err(error) => Err(error),
                 }
             }
+            AdminRequest::SetCatchUpRate(rate) => match set_catch_up_rate(rate) {
+                Ok(command) => return self.order_meta(token, &command),
+                Err(error) => Err(error),
+            },
             AdminRequest::RemoveBroker { broker, directory } => {
                 return self.order_meta(token, &Command::RemoveBroker { broker, directory });
             }
@@ -313,6 +319,18 @@ impl<D: Disk> Core<D> {
         self.outputs.push(Output::Wipe);
         Ok(AdminResponse::Done)
     }
+}
+
+/// The command for a rate, if it can be one.
+fn set_catch_up_rate(rate: u64) -> Result<Command, AdminError> {
+    let value = rate.to_string();
+    let def = broker_config(CATCH_UP_RATE);
+    if let Some(Err(error)) = def.map(|def| def.check(&value)) {
+        return Err(AdminError::Invalid(format!("{CATCH_UP_RATE} {value}: {error}")));
+    }
+    let resource = ConfigResource::Broker(None);
+    let changes = [(CATCH_UP_RATE.to_owned(), Some(value))].into();
+    Ok(Command::SetConfigs { resource, changes })
 }
 
 fn check_rack(rack: Option<&str>) -> Result<(), AdminError> {

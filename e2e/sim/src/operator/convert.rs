@@ -49,6 +49,7 @@ fn meta(meta: &MetaDescription) -> Meta {
         partitions: meta.partitions,
         off_target: meta.off_target,
         largest: meta.largest_replication.clone(),
+        catch_up_rate: meta.catch_up_rate,
     }
 }
 
@@ -108,6 +109,9 @@ pub(super) fn request(step: Step) -> Option<(BrokerId, AdminRequest)> {
         Step::SetAdvertised { to, broker, directory: id, address } => {
             let directory = directory(&id)?;
             (to, AdminRequest::SetAdvertised { broker: BrokerId(broker), directory, address })
+        }
+        Step::SetCatchUpRate { to, bytes_per_second } => {
+            (to, AdminRequest::SetCatchUpRate(bytes_per_second))
         }
         Step::RemoveBroker { to, broker, directory: id } => {
             let directory = directory(&id)?;

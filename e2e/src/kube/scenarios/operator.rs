@@ -141,8 +141,8 @@ fn reach(world: &World, brokers: u32) -> Result<()> {
     last
 }
 
-/// A container that ends all the time is started ever later by Kubernetes: its pod is deleted, so
-/// that the next life begins at once.
+/// A container that ends all the time is started ever later by Kubernetes: its pod is deleted, and its
+/// Lease with it, so that the next life begins at once.
 fn revive(world: &World) -> Result<()> {
     for pod in world.release.kubectl.list(&["pods", "-l", OPERATOR_PODS])? {
         let state = |path: &str| pod.pointer(&format!("/status/containerStatuses/0/state/{path}"));
@@ -156,6 +156,8 @@ fn revive(world: &World) -> Result<()> {
                 "--wait=false",
                 "--ignore-not-found",
             ])?;
+            let lease = ["delete", "lease", "chronik-operator", "--ignore-not-found"];
+            world.release.kubectl.run(&lease)?;
         }
     }
     Ok(())

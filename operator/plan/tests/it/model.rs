@@ -53,6 +53,7 @@ pub(crate) struct Cluster {
     pub(crate) brokers: BTreeMap<BrokerId, Member>,
     pub(crate) meta: ModelGroup,
     pub(crate) data: BTreeMap<(String, u32), ModelGroup>,
+    pub(crate) catch_up_rate: Option<u64>,
 }
 
 pub(crate) struct World {
@@ -428,6 +429,7 @@ impl Cluster {
             partitions: self.data.len() as u32,
             off_target: self.data.values().filter(|g| g.is_off_target()).count() as u32,
             largest: largest.map(|((topic, _), g)| (topic.clone(), g.target.len() as u32)),
+            catch_up_rate: self.catch_up_rate,
         }
     }
 }

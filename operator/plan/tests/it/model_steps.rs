@@ -70,6 +70,10 @@ impl World {
             Step::SetAdvertised { to, broker, directory, address } => {
                 self.command(*to, |c, _| c.set_advertised(*broker, directory, address.clone()))
             }
+            Step::SetCatchUpRate { to, bytes_per_second } => self.command(*to, |c, _| {
+                c.catch_up_rate = Some(*bytes_per_second);
+                true
+            }),
             Step::RemoveBroker { to, broker, directory } => {
                 self.command(*to, |c, _| c.forget(*broker, directory))
             }
@@ -118,6 +122,7 @@ impl World {
             id: cluster_id.into(),
             index: 0,
             open: false,
+            catch_up_rate: None,
             wanted_at_birth: brokers as usize,
             brokers: BTreeMap::new(),
             meta: ModelGroup { term: 1, conf_index: 1, ..ModelGroup::default() },

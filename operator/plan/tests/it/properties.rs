@@ -18,6 +18,7 @@ pub(crate) fn desired(brokers: u32, when_scaled: VolumePolicy) -> Desired {
         rolling,
         platform_racks: true,
         platform_addresses: true,
+        catch_up_rate: None,
     }
 }
 

@@ -215,7 +215,7 @@ impl ClusterConfig {
         ClusterConfig {
             auto_create_topics: enabled("auto.create.topics.enable"),
             auto_leader_rebalance: enabled("auto.leader.rebalance.enable"),
-            catch_up_bytes_per_second: Some(number("leader.replication.throttled.rate"))
+            catch_up_bytes_per_second: Some(number(super::table::CATCH_UP_RATE))
                 .filter(|rate| *rate != i64::MAX)
                 .and_then(|rate| u64::try_from(rate).ok()),
             num_partitions: count("num.partitions"),

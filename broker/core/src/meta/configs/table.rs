@@ -6,6 +6,9 @@ use super::{ConfigDef, ConfigType, Rule, Scope};
 /// Partitions of `__consumer_offsets`: groups of consumers are spread over that many Raft groups.
 pub const OFFSETS_PARTITIONS: u32 = 16;
 
+/// How fast brokers send to replicas that are catching up.
+pub const CATCH_UP_RATE: &str = "leader.replication.throttled.rate";
+
 const INT_MAX: i64 = i32::MAX as i64;
 const LONG_MAX: i64 = i64::MAX;
 const SEGMENT_MIN: i64 = 1 << 20;
@@ -167,7 +170,7 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         documentation: "The shortest session timeout that a group member may ask for.",
     },
     ConfigDef {
-        name: "leader.replication.throttled.rate",
+        name: CATCH_UP_RATE,
         kind: ConfigType::Long,
         default: "9223372036854775807",
         rule: Rule::Range(1, LONG_MAX),
