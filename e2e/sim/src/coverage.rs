@@ -61,6 +61,7 @@ impl Coverage {
         "topics deleted",
         "topics made again",
         "truncations",
+        "volumes deleted",
     ];
 
     /// It happened once more.

@@ -189,6 +189,7 @@ impl Options {
         let rng = &mut Prng::new(seed, Salt::Rolls);
         let count = *rng.pick(&[0, 0, 1, 1, 2]).unwrap_or(&0);
         options.rolls = (0..count).map(|_| rng.range(2 * SECOND, options.hostile_for)).collect();
+        options.deletes_volumes = rng.chance(400_000);
         options
     }
 
@@ -213,6 +214,7 @@ impl Options {
         "gone-nodes",
         "resizes",
         "rolls",
+        "deleted-volumes",
         "operator-deaths",
         "net-breaks",
         "net-calls",
@@ -239,6 +241,7 @@ impl Options {
                 "gone-nodes" => self.nodes_go = 0,
                 "resizes" => self.resizes.clear(),
                 "rolls" => self.rolls.clear(),
+                "deleted-volumes" => self.deletes_volumes = false,
                 "operator-deaths" => self.operator_dies = 0,
                 "net-breaks" => self.net_break = 0,
                 "net-calls" => self.net_calls = 0,

@@ -5,6 +5,7 @@ use chronik_core::core::Core;
 use chronik_core::ids::{BrokerId, Index, PeerId};
 use chronik_core::log::mem_disk::MemDisk;
 
+use super::synced_on_quorum::Extent;
 use super::{Checks, Violation};
 
 const NAME: &str = "a restart keeps every quorum";
@@ -29,8 +30,9 @@ pub(super) fn check(
         }
         let last = checks.truth.last(id);
         let is_well = |peer: &PeerId| {
-            let extent = checks.synced.extent(&(id, *peer));
-            let has = extent.is_some_and(|extent| extent.last() + LAG_MAX >= last);
+            // Birth needs no disk.
+            let on_disk = checks.synced.extent(&(id, *peer)).map_or(1, Extent::last);
+            let has = on_disk + LAG_MAX >= last;
             peer.broker() != node && up(peer.broker()) && has
         };
         for half in [&conf.voters, &conf.voters_outgoing] {
