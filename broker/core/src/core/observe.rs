@@ -33,8 +33,10 @@ pub struct ReplicaView<'a> {
     pub applied: Index,
     /// The first entry of its log.
     pub first: Index,
-    /// The last entry of its log, synced or not.
+    /// The last entry of its log, synced or not; what a leader has just proposed is in memory only.
     pub last: Index,
+    /// The last entry that went to the write-ahead log.
+    pub logged: Index,
     /// The last entry that is in a segment.
     pub flushed: Index,
     /// The membership that it goes by.
@@ -82,6 +84,7 @@ impl<D: Disk> Core<D> {
                 applied: group.applied(),
                 first: log.first(),
                 last: group.last_index(),
+                logged: log.last(),
                 flushed: log.flushed_index(),
                 conf,
                 conf_index,

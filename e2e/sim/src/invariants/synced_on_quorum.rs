@@ -43,8 +43,10 @@ impl Synced {
         view: &ReplicaView<'_>,
         core: &Core<MemDisk>,
     ) {
-        let floor = view.committed.min(view.last);
-        let tail = (floor + 1..=view.last)
+        // What raft holds in memory only is in no sync that begins now.
+        let last = view.last.min(view.logged);
+        let floor = view.committed.min(last);
+        let tail = (floor + 1..=last)
             .filter_map(|index| Some((index, core.term_at(view.id, index)?)))
             .collect();
         let sure = !core.has_unwritten();
