@@ -133,11 +133,11 @@ fn brokers_of(address: &str) -> Result<Vec<(u64, String)>> {
     let request = DescribeClusterRequest::default();
     let answer: DescribeClusterResponse =
         Connection::open(address)?.call(ApiKey::DescribeCluster, 1, &request)?;
-    let broker =
-        |b: &kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker| {
-            Ok((u64::try_from(b.broker_id.0)?, format!("{}:{}", b.host, b.port)))
-        };
-    let mut brokers = answer.brokers.iter().map(broker).collect::<Result<Vec<_>>>()?;
+    let mut brokers = Vec::new();
+    for broker in &answer.brokers {
+        let address = format!("{}:{}", broker.host, broker.port);
+        brokers.push((u64::try_from(broker.broker_id.0)?, address));
+    }
     brokers.sort();
     Ok(brokers)
 }
