@@ -218,12 +218,9 @@ fn append<D: Disk>(
             Known::Applied { base_offset, append_time } => {
                 Append::Known { base_offset, append_time }
             }
-            Known::InFlight { index } => Append::Waits {
-                index,
-                term: replica.group.term(),
-                base_offset: in_flight_offset(replica.group.log(), index),
-                append_time: -1,
-            },
+            Known::InFlight { index, base_offset, append_time } => {
+                Append::Waits { index, term: replica.group.term(), base_offset, append_time }
+            }
         });
     }
     let stamps = partition.config.timestamp_type == TimestampType::LogAppendTime;
@@ -236,7 +233,12 @@ fn append<D: Disk>(
         Err(NotProposed::Busy) => return Err(KafkaError::NotEnoughReplicas.into()),
     };
     if header.has_producer() && !mutant::is(Mutant::ForgetInFlight) {
-        partition.in_flight.append(proposed.index, &producer_batch(&header));
+        let appended = Appended {
+            base_offset: proposed.base_offset,
+            timestamp: header.max_timestamp,
+            append_ms: now,
+        };
+        partition.in_flight.append(proposed.index, &producer_batch(&header), &appended);
     }
     core.mark_dirty(id);
     core.count_uncommitted(id);
@@ -253,7 +255,7 @@ fn append<D: Disk>(
 /// A batch that is there already.
 enum Known {
     Applied { base_offset: Offset, append_time: i64 },
-    InFlight { index: Index },
+    InFlight { index: Index, base_offset: Offset, append_time: i64 },
 }
 
 fn check_producer(
@@ -270,7 +272,10 @@ fn check_producer(
             let append_time = if stamps { timestamp } else { -1 };
             Ok(Some(Known::Applied { base_offset, append_time }))
         }
-        Check::DuplicateInFlight { index } => Ok(Some(Known::InFlight { index })),
+        Check::DuplicateInFlight { index, base_offset, timestamp } => {
+            let append_time = if stamps { timestamp } else { -1 };
+            Ok(Some(Known::InFlight { index, base_offset, append_time }))
+        }
         Check::OutOfOrder => Err(KafkaError::OutOfOrderSequenceNumber.into()),
         Check::InvalidEpoch => Err(KafkaError::InvalidProducerEpoch.into()),
         Check::Invalid => Err(KafkaError::InvalidRecord.into()),
@@ -308,10 +313,6 @@ pub(crate) fn applied(
         append_ms: info.append_ms,
     };
     partition.producers.apply(index, &batch, &appended);
-}
-
-fn in_flight_offset<D: Disk>(log: &crate::log::group_log::GroupLog<D>, index: Index) -> Offset {
-    log.entry(index).ok().and_then(|entry| entry.info().map(|info| info.base_offset)).unwrap_or(-1)
 }
 
 fn stamp(records: &Bytes, now: i64) -> Result<(BatchHeader, Bytes), Refused> {

@@ -68,6 +68,10 @@ pub enum Check {
     DuplicateInFlight {
         /// The entry.
         index: Index,
+        /// Where its first record will be.
+        base_offset: Offset,
+        /// Its timestamp.
+        timestamp: i64,
     },
     /// OUT_OF_ORDER_SEQUENCE_NUMBER: earlier records are missing, or it is too old to be known.
     OutOfOrder,
@@ -129,7 +133,8 @@ impl Producers {
         let range = (base_sequence, batch.last_sequence());
         let mut proposed = proposed.into_iter().flatten().filter(|p| p.epoch == epoch);
         if let Some(p) = proposed.find(|p| (p.base_sequence, p.last_sequence) == range) {
-            return Check::DuplicateInFlight { index: p.index };
+            let Proposed { index, base_offset, timestamp, .. } = *p;
+            return Check::DuplicateInFlight { index, base_offset, timestamp };
         }
         let mut applied = applied.filter(|p| p.epoch == epoch).into_iter().flat_map(|p| &p.batches);
         if let Some(b) = applied.find(|b| (b.base_sequence, b.last_sequence) == range) {
@@ -274,17 +279,22 @@ struct Proposed {
     epoch: i16,
     base_sequence: i32,
     last_sequence: i32,
+    /// Kept here, as the log gets the entry only at the end of the round.
+    base_offset: Offset,
+    timestamp: i64,
 }
 
 impl InFlight {
     /// A batch that [`Producers::check`] let pass is proposed at `index`, above all earlier ones.
-    pub fn append(&mut self, index: Index, batch: &ProducerBatch) {
+    pub fn append(&mut self, index: Index, batch: &ProducerBatch, appended: &Appended) {
         self.owners.insert(index, batch.producer_id);
         self.producers.entry(batch.producer_id).or_default().push_back(Proposed {
             index,
             epoch: batch.epoch,
             base_sequence: batch.base_sequence,
             last_sequence: batch.last_sequence(),
+            base_offset: appended.base_offset,
+            timestamp: appended.timestamp,
         });
     }
 

@@ -8,6 +8,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{self as m};
 
 use crate::kafka::{Client, topic_name};
+use crate::moves::of_producer;
 
 fn client() -> Client {
     let mut client = Client::new();
@@ -64,4 +65,23 @@ fn nothing_is_acknowledged_that_a_full_disk_did_not_take() {
     assert_eq!([error(&mut client, 1), error(&mut client, -1)], [0, 0]);
     let seen = client.cluster.nodes[&client.broker].core.inspect();
     assert_eq!(seen.uncommitted_bytes, 0, "nothing waits for a quorum any more");
+}
+
+#[test]
+fn a_batch_that_comes_again_in_one_round_is_answered_as_the_first_time() {
+    let mut client = client();
+    // Nothing of the first one is in the log yet when the second one is looked at.
+    let partition = PartitionProduceData::default().with_records(Some(of_producer(0)));
+    let topic = TopicProduceData::default()
+        .with_name(topic_name("t"))
+        .with_partition_data(vec![partition.clone(), partition]);
+    let request = m::ProduceRequest::default()
+        .with_acks(-1)
+        .with_timeout_ms(5_000)
+        .with_topic_data(vec![topic]);
+    let token = client.send(ApiKey::Produce, 9, &request);
+    let response: m::ProduceResponse = client.answer(ApiKey::Produce, 9, token);
+    let answers = response.responses[0].partition_responses.iter();
+    let answers: Vec<(i16, i64)> = answers.map(|p| (p.error_code, p.base_offset)).collect();
+    assert_eq!(answers, [(0, 0), (0, 0)]);
 }

@@ -83,11 +83,11 @@ fn fields_that_contradict_each_other_are_invalid() {
 fn what_is_in_flight_counts_until_the_term_ends() {
     let mut producers = applied(&[batch(0, 0, 1)]);
     let mut flying = InFlight::default();
-    flying.append(10, &batch(0, 1, 2));
-    flying.append(11, &batch(0, 3, 1));
+    flying.append(10, &batch(0, 1, 2), &at(1));
+    flying.append(11, &batch(0, 3, 1), &at(3));
     assert_eq!(producers.check(&batch(0, 4, 1), &flying), Check::Append);
     assert_eq!(producers.check(&batch(0, 1, 1), &flying), Check::OutOfOrder);
-    let repeat = Check::DuplicateInFlight { index: 10 };
+    let repeat = Check::DuplicateInFlight { index: 10, base_offset: 1, timestamp: T0 + 1 };
     assert_eq!(producers.check(&batch(0, 1, 2), &flying), repeat);
     let old = Check::Duplicate { base_offset: 0, timestamp: T0 };
     assert_eq!(producers.check(&batch(0, 0, 1), &flying), old);
@@ -108,7 +108,7 @@ fn what_is_in_flight_counts_until_the_term_ends() {
 fn an_epoch_in_flight_fences_too() {
     let producers = applied(&[batch(0, 0, 1)]);
     let mut flying = InFlight::default();
-    flying.append(10, &batch(2, 0, 1));
+    flying.append(10, &batch(2, 0, 1), &at(1));
     assert_eq!(producers.check(&batch(1, 0, 1), &flying), Check::InvalidEpoch);
     assert_eq!(producers.check(&batch(2, 1, 1), &flying), Check::Append);
 }
