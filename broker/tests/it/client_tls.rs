@@ -157,6 +157,8 @@ fn clients_outside_speak_it_too_and_are_told_apart() {
         let (dir, pair) = (tempfile::tempdir().unwrap(), pair());
         put(dir.path(), &pair);
         let (world, _) = start(dir.path()).await;
+        // Kept open, so that nothing but requests comes.
+        let mut open = Vec::new();
         for (address, expected) in
             [(world.external, Listener::External), (world.kafka, Listener::Internal)]
         {
@@ -169,6 +171,7 @@ fn clients_outside_speak_it_too_and_are_told_apart() {
                 Input::Request { listener, .. } => assert_eq!(listener, expected),
                 other => panic!("{other:?}"),
             }
+            open.push(stream);
         }
     });
 }

@@ -2,6 +2,7 @@
 //! addresses of their own.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chronik_broker::proto::admin::{InitializeRequest, NodeState, SetAdvertisedRequest};
@@ -32,7 +33,13 @@ async fn ask<R: Decodable>(
     let mut frame = BytesMut::new();
     frame.put_i32(body.len().try_into().unwrap());
     frame.put_slice(&body);
-    let mut socket = TcpStream::connect(at).await.unwrap();
+    // Until clients are served they are refused. The whole test has a deadline.
+    let mut socket = loop {
+        match TcpStream::connect(at).await {
+            Ok(socket) => break socket,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
     socket.write_all(&frame).await.unwrap();
     let len = socket.read_i32().await.unwrap();
     let mut answer = vec![0; len.try_into().unwrap()];
@@ -62,9 +69,8 @@ async fn told(at: SocketAddr) -> [Option<String>; 3] {
 /// election.
 async fn until(at: SocketAddr, expected: Option<&str>) {
     let expected = [0; 3].map(|_| expected.map(str::to_owned));
-    // The whole test has a deadline.
     while told(at).await != expected {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
