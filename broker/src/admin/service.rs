@@ -14,7 +14,8 @@ use crate::proto::admin::admin_server::Admin;
 use crate::proto::admin::{
     BrokerRequest, ChangeMembershipRequest, ChangeMembershipResponse, DescribeRequest,
     DescribeResponse, Done, InitializeRequest, RebalanceRequest, RemoveBrokerRequest,
-    SetAdvertisedRequest, SetCatchUpRateRequest, SetRackRequest, TransferLeadershipRequest, WipeRequest,
+    SetAdvertisedRequest, SetCatchUpRateRequest, SetRackRequest, TransferLeadershipRequest,
+    WipeRequest,
 };
 
 /// The metadata key that names the leader in a "not leader" status.

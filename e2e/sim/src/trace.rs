@@ -23,7 +23,7 @@ pub(crate) fn absorb(hash: u64, bytes: &[u8]) -> u64 {
 pub(crate) struct Trace {
     hash: u64,
     steps: u64,
-    last: VecDeque<String>,
+    last: VecDeque<(u64, String)>,
     echo: bool,
 }
 
@@ -39,17 +39,18 @@ impl Trace {
         self.steps += 1;
         self.absorb(&now.to_le_bytes());
         self.absorb(what.as_bytes());
-        let line = format!("{:>10}.{:03} ms  {what}", now / 1000, now % 1000);
         if self.echo {
             #[allow(clippy::print_stdout, reason = "a person asked to see every event")]
             {
-                println!("{line}");
+                println!("{}", line(now, what));
             }
         }
-        if self.last.len() == SHOWN {
-            self.last.pop_front();
-        }
-        self.last.push_back(line);
+        let full = self.last.len() == SHOWN;
+        let mut text =
+            if full { self.last.pop_front().unwrap_or_default().1 } else { String::new() };
+        text.clear();
+        text.push_str(what);
+        self.last.push_back((now, text));
     }
 
     /// Bytes that must be the same in every run of the seed.
@@ -72,6 +73,11 @@ impl Trace {
     /// The last events.
     #[must_use]
     pub(crate) fn last(&self) -> Vec<String> {
-        self.last.iter().cloned().collect()
+        self.last.iter().map(|(at, what)| line(*at, what)).collect()
     }
+}
+
+/// An event, for people.
+fn line(at: u64, what: &str) -> String {
+    format!("{:>10}.{:03} ms  {what}", at / 1000, at % 1000)
 }

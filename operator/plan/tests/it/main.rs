@@ -11,6 +11,6 @@ mod racks;
 mod replacements;
 mod rolls;
 mod rules;
-mod throttle;
 mod scenarios;
+mod throttle;
 mod topics;
