@@ -40,6 +40,7 @@ pub(crate) fn quiet(brokers: BrokerId) -> Observed {
         partitions: 0,
         off_target: 0,
         largest: None,
+        catch_up_rate: None,
     };
     let node = |id: BrokerId| Node {
         state: NodeState::Member,
