@@ -41,7 +41,7 @@ pub struct ExternalListener {
     /// From which addresses load balancers take clients, as CIDRs; from all if there are none. It takes
     /// a cloud that heeds it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = 100), inner(length(min = 3, max = 49)))]
     #[x_kube(validation = Rule::new("self.all(r, r.contains('/'))")
         .message("a source range is a CIDR like 10.0.0.0/8"))]
     pub load_balancer_source_ranges: Vec<String>,
