@@ -113,6 +113,8 @@ fn bootstrap(world: &World) -> Result<String> {
 fn check_told(world: &World, bootstrap: &str) -> Result<()> {
     let told = brokers_of(bootstrap.split(',').next().unwrap_or_default())?;
     let mut says = addresses(&world.cluster.object()?);
+    // A broker that was removed and has left its volume is listed too.
+    says.retain(|(_, at)| !at.is_empty());
     says.sort();
     ensure(told == says, format!("clients outside are told {told:?}, status says {says:?}"))?;
     let nodes = |at: &String| {
