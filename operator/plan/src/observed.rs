@@ -58,6 +58,8 @@ pub struct Process {
     pub volume: bool,
     /// Whether it runs what the manifest asks for.
     pub revision: Revision,
+    /// It was told to end, and is started again: it may still answer, and will not for long.
+    pub ending: bool,
     /// It is known that nothing of it runs, though the platform tries: it serves nobody.
     pub idle: bool,
     /// It is idle, and will stay so as what it is: its image cannot be had, it ends again and again,

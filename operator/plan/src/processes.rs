@@ -60,7 +60,16 @@ pub(crate) fn plan(desired: &Desired, view: &View<'_>, size: &Size, plan: &mut P
     let forgotten = view.observed.processes.iter().filter(|(id, _)| !size.keeps(**id) || early(id));
     for (
         id,
-        Process { running, volume, revision: _, idle: _, stuck: _, lost: _, ready_for_s: _ },
+        Process {
+            running,
+            volume,
+            revision: _,
+            ending: _,
+            idle: _,
+            stuck: _,
+            lost: _,
+            ready_for_s: _,
+        },
     ) in forgotten
     {
         if *running {

@@ -95,6 +95,9 @@ pub(crate) fn obstacle(view: &View<'_>, broker: BrokerId) -> Option<String> {
         let Some(node) = view.observed.nodes.get(id).filter(|_| view.is_up(*id)) else {
             return Some(format!("broker {id} is down"));
         };
+        if view.observed.processes.get(id).is_some_and(|process| process.ending) {
+            return Some(format!("broker {id} is being restarted"));
+        }
         if node.state != NodeState::Member {
             return Some(format!("broker {id} has not joined yet"));
         }

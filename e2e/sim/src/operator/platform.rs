@@ -31,6 +31,7 @@ impl World {
             running,
             volume: node.volume || gone,
             revision: self.revision(node),
+            ending: node.ending,
             idle: running && !serves,
             stuck: gone,
             lost: gone,

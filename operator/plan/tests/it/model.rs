@@ -240,7 +240,9 @@ impl World {
             let revision = self.revisions.of(id);
             let ready_for_s = self.revisions.ready_for_s(id, serves);
             let stuck = idle && (lost || self.revisions.is_bad(id));
-            let process = Process { running, volume, revision, idle, stuck, lost, ready_for_s };
+            let ending = false;
+            let process =
+                Process { running, volume, revision, ending, idle, stuck, lost, ready_for_s };
             seen.processes.insert(id, process);
             if serves {
                 seen.racks.insert(id, rack(id));

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use chronik_plan::{Revision, VolumePolicy, broker_of};
+use chronik_plan::{Revision, Step, VolumePolicy, broker_of, plan};
 use proptest::prelude::*;
 
 use crate::model::World;
 use crate::properties::{add_topic, assert_end, converge, desired, pass};
+use crate::rules::quiet;
 
 fn formed(seed: u64, brokers: u32) -> World {
     let mut world = World::new(seed);
@@ -39,6 +40,19 @@ fn everybody_is_restarted_once_and_the_leader_of_meta_last() {
         converge(&mut world, &wanted);
         assert_end(&world, brokers);
     }
+}
+
+#[test]
+fn nobody_is_restarted_while_another_is_ending_though_it_still_answers() {
+    let mut seen = quiet(3);
+    seen.processes.values_mut().for_each(|process| process.revision = Revision::Due);
+    let wanted = desired(3, VolumePolicy::Retain);
+    assert_eq!(plan(&wanted, &seen).steps, [Step::Update(2)]);
+    // Asked for something newer still, before the last one has come back.
+    seen.processes.get_mut(&3).unwrap().ending = true;
+    let held = plan(&wanted, &seen);
+    assert_eq!(held.steps, []);
+    assert_eq!(held.waiting[0].to_string(), "restarting broker 2: broker 3 is being restarted");
 }
 
 #[test]

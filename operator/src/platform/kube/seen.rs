@@ -77,6 +77,7 @@ impl Workload {
                 }
                 Some(Standing::Wanted | Standing::OlderRendering) | None => Revision::Current,
             },
+            ending: self.pod.as_ref().is_some_and(|p| p.metadata.deletion_timestamp.is_some()),
             idle: self.is_idle(),
             stuck: self.is_idle() && self.is_stuck(),
             lost: self.gone || self.claim.as_ref().is_some_and(is_said_lost),
@@ -283,6 +284,7 @@ mod tests {
         assert!(!process(None, None).idle);
         let mut ending = pod("new", &json!({"waiting": {}}));
         ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert!(process(Some(set(1, 1)), Some(ending.clone())).ending);
         assert!(!idle(Some(ending)));
         let pending = json!({"metadata": {"name": "x"}, "status": {"phase": "Pending"}});
         assert!(idle(Some(pending)));
