@@ -111,12 +111,22 @@ fn bootstrap(world: &World) -> Result<String> {
 
 /// A client outside is told what status says, and that is no name of a pod; one inside is told those.
 fn check_told(world: &World, bootstrap: &str) -> Result<()> {
-    let told = brokers_of(bootstrap.split(',').next().unwrap_or_default())?;
-    let mut says = addresses(&world.cluster.object()?);
-    // A broker that was removed and has left its volume is listed too.
-    says.retain(|(_, at)| !at.is_empty());
-    says.sort();
-    ensure(told == says, format!("clients outside are told {told:?}, status says {says:?}"))?;
+    let told = wait::until_every(PACE, "what clients outside are told", STALL, || {
+        let mut says = addresses(&world.cluster.object()?);
+        // A broker that was removed and has left its volume is listed too.
+        says.retain(|(_, at)| !at.is_empty());
+        says.sort();
+        // The Service where clients start, and each broker's own: each broker has to know by itself.
+        let starts = bootstrap.split(',').map(str::to_owned);
+        let doors: Vec<String> = starts.chain(says.iter().map(|(_, at)| at.clone())).collect();
+        for door in doors {
+            let told = brokers_of(&door)?;
+            if told != says {
+                return wait::at((door, told, says));
+            }
+        }
+        Ok(Look::Done(says))
+    })?;
     let nodes = |at: &String| {
         at.split(':').next().is_some_and(|host| host.parse::<std::net::Ipv4Addr>().is_ok())
     };
