@@ -161,8 +161,10 @@ impl<D: Disk> Wal<D> {
     pub fn synced(&mut self, upto: u64) {
         self.synced = self.synced.max(upto);
         let synced = self.synced;
-        while let Some((_, claim)) = self.claims.pop_front_if(|(end, _)| *end <= synced) {
+        while let Some((_, claim)) = self.claims.front().copied().filter(|(end, _)| *end <= synced)
+        {
             self.vouched = claim;
+            self.claims.pop_front();
         }
         for (_, paths) in self.garbage.extract_if(.., |(at, _)| *at <= synced) {
             for path in paths {
