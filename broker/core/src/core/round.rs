@@ -80,6 +80,7 @@ impl<D: Disk> Core<D> {
     /// Ends a round.
     pub fn flush(&mut self, now: Now) {
         self.now = now;
+        self.wal.close_dropped();
         loop {
             self.drive_dirty();
             if self.write() {

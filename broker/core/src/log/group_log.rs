@@ -24,7 +24,7 @@ use raft::eraftpb::{ConfState, HardState};
 
 use crate::ids::{Index, Offset, PartitionId, PeerId, Term};
 use crate::log::cache::{Shared, Slot};
-use crate::log::disk::Disk;
+use crate::log::disk::{Disk, FileId};
 use crate::log::entry::Entry;
 use crate::log::image::Image;
 use crate::log::record::Record;
@@ -140,7 +140,8 @@ impl<D: Disk> GroupLog<D> {
     pub fn destroy(mut self, wal: &mut Wal<D>) -> Result<(), LogError> {
         wal.bury(self.id, self.peer);
         wal.push(Record::Destroy { id: self.id, peer: self.peer });
-        let mut paths = self.close_segments();
+        let (open, mut paths) = self.give_up_segments();
+        wal.closing.extend(open);
         paths.push(self.place().dir());
         wal.remove_when_synced(paths);
         Ok(())
@@ -214,7 +215,8 @@ impl<D: Disk> GroupLog<D> {
             return Err(LogError::StaleImage { group, index, applied });
         }
         wal.push(Record::Install { id: self.id, image: image.clone() });
-        let paths = self.close_segments();
+        let (open, paths) = self.give_up_segments();
+        wal.closing.extend(open);
         wal.remove_when_synced(paths);
         self.restart(image);
         Ok(())
@@ -384,10 +386,13 @@ impl<D: Disk> GroupLog<D> {
         self.count_reclaimable();
     }
 
-    fn close_segments(&mut self) -> Vec<String> {
+    /// The open files of all segments, to be closed, and the names of all files there may be.
+    fn give_up_segments(&mut self) -> (Vec<FileId>, Vec<String>) {
         let mut segments = std::mem::take(&mut self.segments);
         let place = self.place();
-        segments.iter_mut().flat_map(|segment| segment.close(&place)).collect()
+        let given = segments.iter_mut().map(|segment| segment.give_up(&place));
+        let (open, paths): (Vec<_>, Vec<_>) = given.unzip();
+        (open.concat(), paths.concat())
     }
 
     fn corrupt(&self, reason: impl Into<String>) -> LogError {

@@ -237,13 +237,12 @@ impl Segment {
         [log, idx, ctl, state].into_iter().filter_map(Cell::get).collect()
     }
 
-    /// Closes the files, and says which there may be.
-    pub(super) fn close<D: Disk>(&mut self, at: &Place<'_, D>) -> Vec<String> {
+    /// Gives its open files away, to be closed, and says which there may be.
+    pub(super) fn give_up<D: Disk>(&mut self, at: &Place<'_, D>) -> (Vec<FileId>, Vec<String>) {
         let Files { log, idx, ctl, state } = &self.files;
-        for file in [log, idx, ctl, state].into_iter().filter_map(Cell::take) {
-            at.disk.close(file);
-        }
-        ["log", "idx", "ctl", "state"].map(|part| at.path(self.base_index, part)).to_vec()
+        let open = [log, idx, ctl, state].into_iter().filter_map(Cell::take).collect();
+        let paths = ["log", "idx", "ctl", "state"].map(|part| at.path(self.base_index, part));
+        (open, paths.to_vec())
     }
 
     /// Cuts the files to the lengths that are kept here; files that are shorter are damaged.

@@ -73,6 +73,8 @@ pub struct Wal<D> {
     pub(super) corrupt: BTreeMap<PartitionId, (PeerId, String)>,
     /// Files of dropped segments, to be removed when a checkpoint no longer names them.
     pub(super) dropped: Vec<String>,
+    /// Files of dropped segments that are still open: see [`Wal::close_dropped`].
+    pub(super) closing: Vec<FileId>,
     /// Segment files that a checkpoint has begun to sync, until it says that it did.
     pub(super) unsynced: SyncJob,
     /// Files to remove once the log is synced up to a position.
@@ -114,6 +116,7 @@ impl<D: Disk> Wal<D> {
             tombstones: BTreeMap::new(),
             corrupt: BTreeMap::new(),
             dropped: Vec::new(),
+            closing: Vec::new(),
             unsynced: SyncJob::default(),
             garbage: Vec::new(),
             files: BTreeMap::new(),
@@ -197,6 +200,14 @@ impl<D: Disk> Wal<D> {
     pub fn unvouched(&self) -> Range<(u64, u64)> {
         let place = |position| (seq_of(position), position & u64::from(u32::MAX));
         place(self.vouched)..place(self.end)
+    }
+
+    /// Closes the files of segments that were dropped before. Not when they are dropped: answers of the
+    /// same round may name them, and are sent after it.
+    pub fn close_dropped(&mut self) {
+        for file in self.closing.drain(..) {
+            self.disk.close(file);
+        }
     }
 
     /// Replaces the node's own record.

@@ -115,7 +115,9 @@ impl<D: Disk> GroupLog<D> {
         let needless = self.needless();
         let place = super::Place { disk: &self.disk, id: self.id, peer: self.peer };
         for mut segment in self.segments.drain(..needless) {
-            wal.dropped.extend(segment.close(&place));
+            let (open, paths) = segment.give_up(&place);
+            wal.closing.extend(open);
+            wal.dropped.extend(paths);
         }
         self.terms.drop_before(self.first() - 1);
         self.count_reclaimable();
@@ -212,7 +214,8 @@ impl<D: Disk> GroupLog<D> {
     }
 
     pub(in crate::log) fn replay_install(&mut self, image: crate::log::Image) {
-        self.close_segments();
+        let (open, _) = self.give_up_segments();
+        open.into_iter().for_each(|file| self.disk.close(file));
         self.restart(image);
     }
 

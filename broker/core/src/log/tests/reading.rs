@@ -3,6 +3,7 @@
 use raft::{GetEntriesContext, Storage as _};
 
 use super::*;
+use crate::log::disk::Disk as _;
 use crate::log::entry::{EntryError, describe, log_start_data};
 use crate::log::row::Row;
 
@@ -103,6 +104,22 @@ fn raft_reads_descriptors_and_stops_at_the_budget_only_when_it_may() {
         let back = Entry::from_raft(entry, log.payload(index).unwrap()).unwrap();
         assert_eq!(back, log.entry(index).unwrap());
     }
+}
+
+#[test]
+fn what_was_read_from_a_dropped_segment_can_be_sent_until_the_next_round() {
+    let mut shard = forty();
+    let read = shard.groups[&id(0)].read(0, 41, 1 << 20).unwrap();
+    let Slice::File { file, pos, len } = read.slices[0] else { panic!("{:?}", read.slices) };
+    let start = shard.groups[&id(0)].segments().nth(2).unwrap().base_offset;
+    let (log, wal) = shard.log(id(0));
+    log.set_start(wal, start);
+    shard.checkpoint();
+    assert!(shard.groups[&id(0)].first() > 2, "its segment is dropped");
+    let can_be_sent = |shard: &Shard| shard.disk.read_at(file, pos, len as usize).is_ok();
+    assert!(can_be_sent(&shard));
+    shard.wal.close_dropped();
+    assert!(!can_be_sent(&shard), "it is not kept open for ever");
 }
 
 #[test]
