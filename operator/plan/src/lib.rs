@@ -6,7 +6,6 @@
 //! `chronik-operator`. Invariants: nothing here shrinks a cluster because something is unknown; no
 //! member is stopped; no change of membership is proposed that lacks a majority on either side.
 
-mod advertised;
 mod birth;
 mod desired;
 mod membership;
@@ -16,13 +15,13 @@ pub mod mutant;
 mod observed;
 mod outcome;
 mod processes;
-mod racks;
 mod replace;
 mod roll;
 mod safety;
 mod size;
 mod step;
 mod throttle;
+mod told;
 pub mod topic;
 mod view;
 
@@ -78,8 +77,7 @@ fn plan_cluster(desired: &Desired, view: &View<'_>, plan: &mut Plan) {
     let meta_settled = meta_group::plan(view, &size, plan);
     throttle::plan(desired, view, plan);
     let moving = moves::plan(view, plan);
-    racks::plan(desired, view, plan);
-    advertised::plan(desired, view, plan);
+    told::plan(desired, view, plan);
     if !view.meta.open && meta_settled {
         plan.steps.extend(birth::complete(desired, view));
     }
