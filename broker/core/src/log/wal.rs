@@ -91,8 +91,6 @@ pub struct Wal<D> {
     pub(super) synced: u64,
     /// Where the last batch with records in it ended.
     pub(super) content_end: u64,
-    /// What the last batch says to be synced.
-    claimed: u64,
     /// Batches that are not synced yet: where each ends, and what it says to be synced.
     claims: VecDeque<(u64, u64)>,
     /// What a synced batch says to be synced.
@@ -126,7 +124,6 @@ impl<D: Disk> Wal<D> {
             end: 0,
             synced: 0,
             content_end: 0,
-            claimed: 0,
             claims: VecDeque::new(),
             vouched: 0,
             floor: 0,
@@ -182,7 +179,8 @@ impl<D: Disk> Wal<D> {
     /// says so; [`Wal::write`] has it synced. Until then, damage to the last batch cannot be told
     /// from a write that power ended.
     pub fn vouch(&mut self) -> Result<(), DiskError> {
-        let said = self.content_end <= self.claimed || self.synced < self.content_end;
+        let claimed = self.claims.back().map_or(self.vouched, |(_, claim)| *claim);
+        let said = self.content_end <= claimed || self.synced < self.content_end;
         if said || self.has_unwritten() {
             return Ok(());
         }
@@ -318,7 +316,6 @@ impl<D: Disk> Wal<D> {
         self.disk.write_at(file, at, &slices)?;
         let end = (at + (BATCH_BYTES + bytes) as u64).next_multiple_of(8).min(len);
         self.end = position(seq, end);
-        self.claimed = synced;
         self.claims.push_back((self.end, synced));
         if let Some(file) = self.files.get_mut(&seq) {
             file.end = self.end;
