@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chronik_core::core::input::{Input, Ticket};
 use chronik_core::core::output::{Output, SyncClass};
-use chronik_core::core::{Config, Core, Limits};
+use chronik_core::core::{Config, Core, Limits, OpenError};
 use chronik_core::ids::{BrokerId, Micros, Uuid};
-use chronik_core::log::disk::FileId;
+use chronik_core::log::disk::{Disk, DiskError, FileId};
 use chronik_core::log::mem_disk::MemDisk;
+use chronik_core::log::recover::OpenError as LogOpenError;
 
 use crate::event::{Event, Life};
 use crate::net::joined;
@@ -53,6 +54,10 @@ pub(crate) struct Node {
     pub(crate) dies_in_sync: Option<(Death, u64)>,
     /// The first sync of the next start takes its time.
     pub(crate) syncs_slowly: bool,
+}
+
+fn is_full(error: &OpenError) -> bool {
+    matches!(error, OpenError::Log(LogOpenError::Disk(DiskError::Full { .. })))
 }
 
 /// How a process ends.
@@ -126,6 +131,14 @@ impl World {
             Ok(Err(error)) if self.checks.may_be_damaged(id) => {
                 self.note(&format!("{id:?} cannot start: {error}"));
                 self.wipe_damaged(id);
+            }
+            // What reading back writes may not fit. Its platform starts it until there is space.
+            Ok(Err(error))
+                if self.node(id).disk.free_bytes() < FREE_BYTES_MIN && is_full(&error) =>
+            {
+                self.coverage.count("starts without space");
+                self.note(&format!("{id:?} cannot start yet: no space"));
+                self.later(1_000_000, Event::Start(id));
             }
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
