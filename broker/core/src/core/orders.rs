@@ -1,6 +1,6 @@
 //! What the operator orders, carried out. Every order is checked against what the caller believed.
 
-use raft::eraftpb::{ConfChangeType, ConfChangeV2};
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2};
 
 use super::node::Membership;
 use super::output::Output;
@@ -142,7 +142,7 @@ impl<D: Disk> Core<D> {
         let decoded = chronik_raft_bridge::decode_conf_change_v2(change)
             .map_err(|error| AdminError::Invalid(with_causes(&error)))?;
         let id = self.named_group(topic, partition).map_err(AdminError::NotFound)?;
-        self.check_placed(id, &decoded)?;
+        self.check_placed(id, &decoded, expected)?;
         let not_leader = AdminError::NotLeader {
             what: format!("{topic}-{partition}"),
             leader: self.leader_of(id).map(|leader| leader.broker).filter(|b| *b != self.me()),
@@ -175,8 +175,25 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Only what `__meta` has placed can enter a group.
-    fn check_placed(&self, id: PartitionId, change: &ConfChangeV2) -> Result<(), AdminError> {
+    /// Only what `__meta` has placed can enter a group, once `__meta` knows the membership that it
+    /// enters. A replica that is wanted and was removed has ended, and another one takes its place as
+    /// soon as `__meta` hears of it: added again before that, it would be destroyed as a voter.
+    fn check_placed(
+        &self,
+        id: PartitionId,
+        change: &ConfChangeV2,
+        expected: Index,
+    ) -> Result<(), AdminError> {
+        let stays = |single: &ConfChangeSingle| {
+            single.get_change_type() == ConfChangeType::RemoveNode || id == PartitionId::META
+        };
+        let known = self.meta.partition(id).map_or(0, |partition| partition.conf_index);
+        if known < expected && !change.changes.iter().all(stays) {
+            let why = format!(
+                "the cluster has not heard yet of the change at index {expected} of group {id}"
+            );
+            return Err(AdminError::Stale(why));
+        }
         for single in change.changes.iter() {
             let peer = PeerId(single.node_id);
             let placed = if id == PartitionId::META {

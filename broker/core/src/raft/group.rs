@@ -352,6 +352,7 @@ impl<D: Disk> Group<D> {
         }
         self.stopped = false;
         self.heard.insert(PeerId(message.from), self.ticks);
+        self.come_to_term_of(&message);
         // An error means a message that is out of date; raft has ignored it.
         let _ = self.raw.step(message);
         self.retime();

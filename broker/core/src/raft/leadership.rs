@@ -1,6 +1,8 @@
 //! How a replica comes to lead, and how it gives the leadership to another. When that is wanted is
 //! its owner's to decide.
 
+use raft::eraftpb::{Message, MessageType};
+
 use super::group::Group;
 use crate::ids::PeerId;
 use crate::log::disk::Disk;
@@ -11,6 +13,18 @@ impl<D: Disk> Group<D> {
         if !self.stopped && self.raw.raft.promotable() && !self.leads() {
             let _ = self.raw.campaign();
             self.retime();
+        }
+    }
+
+    /// Takes the term of a candidate that asks whether it would win (a pre-vote names the one after it),
+    /// where this replica is none that votes any more. A candidate ignores answers from before its
+    /// term; a voter with a longer log asks for votes itself, then, but one that was removed never does,
+    /// and the candidate would not hear from it that the removal is committed.
+    pub(super) fn come_to_term_of(&mut self, message: &Message) {
+        let term = message.term.saturating_sub(1);
+        let asks = message.get_msg_type() == MessageType::MsgRequestPreVote;
+        if asks && !self.raw.raft.promotable() && !self.hears_leader() && term > self.term() {
+            self.raw.raft.become_follower(term, raft::INVALID_ID);
         }
     }
 

@@ -164,6 +164,31 @@ fn a_replica_that_applied_its_removal_still_votes_for_those_who_do_not_know_of_i
     assert_eq!(node.said(), [], "it never asks for votes itself");
 }
 
+/// The other one lost what it had not synced, and was a candidate since. It cannot win against a longer
+/// log, and hears of the commit only from an answer of its own term.
+#[test]
+fn a_replica_that_applied_its_removal_tells_a_candidate_with_a_shorter_log_of_the_commit() {
+    let mut node = Node::born(&[A, B]);
+    let removal: RaftEntry =
+        Entry { index: 2, term: 2, body: Body::ConfChange(removal(A)) }.to_raft();
+    let start = Entry { index: 3, term: 2, body: Body::LogStart(0) }.to_raft();
+    node.hear(B, MessageType::MsgAppend, |message| {
+        (message.term, message.index, message.log_term) = (2, 1, 1);
+        (message.entries, message.commit) = (vec![removal, start], 2);
+    });
+    node.settle();
+    assert_eq!(node.group.role(), Role::Stopped);
+    node.said();
+    node.hear(B, MessageType::MsgRequestPreVote, |message| {
+        (message.term, message.index, message.log_term) = (4, 2, 2);
+    });
+    node.settle();
+    let said = node.said();
+    let [answer] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((answer.to, answer.reject), (B.0, true));
+    assert_eq!((answer.term, answer.commit, answer.commit_term), (3, 2, 2));
+}
+
 /// raft-rs adds entries to an empty append under way, whatever its index.
 #[test]
 fn entries_go_out_behind_the_index_that_they_follow_on() {

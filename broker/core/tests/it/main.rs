@@ -28,4 +28,5 @@ mod streams;
 mod throttle;
 mod topic_orders;
 mod topics;
+mod unreported;
 mod unsynced;
