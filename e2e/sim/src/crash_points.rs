@@ -150,6 +150,9 @@ impl Life {
             rolls: Vec::new(),
             nodes_go: 0,
             deletes_volumes: self.deletes_volumes,
+            second_thoughts: Vec::new(),
+            late_orders: 0,
+            stray_orders: 0,
         }
     }
 }

@@ -61,6 +61,8 @@ pub(crate) enum Event {
     Resize(u32),
     /// The user wants all brokers to run something newer.
     Roll,
+    /// An order reaches a broker that nobody waits for.
+    Stray,
     /// From here on nothing goes wrong any more.
     Calm,
 }

@@ -30,6 +30,7 @@ mod synced_on_quorum;
 mod term_and_vote_monotonic;
 mod topics_apart;
 mod truth;
+mod voters_not_destroyed;
 mod voters_not_stopped;
 mod voters_registered;
 mod voters_replaced;
@@ -213,11 +214,14 @@ impl Checks {
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
         self.muted.pass(no_replica_offline::check(&self.truth, node, core))?;
+        let mut ended = Vec::new();
         if self.fresh.remove(&node) {
             self.muted.pass(synced_is_kept::check(&self.synced, core))?;
-            self.muted.pass(self.destroyed.started(node, core))?;
+            let damaged = self.truth.damaged.contains(&node);
+            ended = self.muted.pass(self.destroyed.started(node, core, damaged))?;
         }
-        self.muted.pass(self.destroyed.check(node, core))?;
+        ended.extend(self.muted.pass(self.destroyed.check(node, core))?);
+        self.muted.pass(voters_not_destroyed::check(&self.confs, node, core, &ended))?;
         self.members.learn(core);
         self.muted.pass(self.images.check(node, core))?;
         self.muted.pass(voters_registered::check(node, core, &mut self.image_seen))?;

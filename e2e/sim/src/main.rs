@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use chronik_sim::crash_points::SEED;
-use chronik_sim::mutants::{self, Mistake};
+use chronik_sim::mutants::{self, Hunt, Mistake};
 use chronik_sim::{Coverage, Options, Report, STEPS_MAX, World, runs, shrink};
 use clap::Parser;
 
@@ -52,9 +52,13 @@ struct Arguments {
     /// With --mutants: show also which invariants would notice it if the first one did not.
     #[arg(long)]
     deep: bool,
-    /// With --mutants: write the seeds that caught them to e2e/sim/mutants.txt, to be tried first.
+    /// With --mutants: write the seeds that caught them, three for each, to e2e/sim/mutants.txt, to be
+    /// tried first.
     #[arg(long)]
     keep: bool,
+    /// With --mutants: run all of the first --runs seeds with each mistake, and show how many notice it.
+    #[arg(long, conflicts_with_all = ["keep", "deep"])]
+    shares: bool,
     /// Put this mistake in.
     #[arg(long)]
     mutant: Option<String>,
@@ -156,6 +160,8 @@ fn run_all(arguments: &Arguments, seeds: &[u64], mistake: Option<Mistake>) -> Ex
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Seeds that are kept for each mistake: a change of the code makes other runs of them, and rarely of all.
+const KEPT_EACH: usize = 3;
 /// How long a failure is made smaller.
 const SHRINKS_FOR: Duration = Duration::from_secs(60);
 
@@ -197,11 +203,16 @@ fn hunt(arguments: &Arguments) -> ExitCode {
     let wanted = |mistake: &Mistake| arguments.mutant.as_deref().is_none_or(|n| n == mistake.name);
     let mistakes: Vec<Mistake> = Mistake::all().into_iter().filter(wanted).collect();
     let began = Instant::now();
+    if arguments.shares {
+        mutants::shares(&mistakes, arguments.runs, |share| print(&share.to_string()));
+        return ExitCode::SUCCESS;
+    }
     print(&mutants::head());
-    let (rows, unsound) =
-        mutants::hunt(&mistakes, arguments.runs, arguments.deep, |row| print(&row.to_string()));
+    let catches = if arguments.keep { KEPT_EACH } else { 1 };
+    let wanted = Hunt { fresh: arguments.runs, catches, deep: arguments.deep };
+    let (rows, unsound) = mutants::hunt(&mistakes, wanted, |row| print(&row.to_string()));
     let missed: Vec<&str> =
-        rows.iter().filter(|row| row.caught.is_none()).map(|row| row.mistake.name).collect();
+        rows.iter().filter(|row| row.caught.is_empty()).map(|row| row.mistake.name).collect();
     let (caught, all) = (rows.len() - missed.len(), rows.len());
     print(&format!("{caught} of {all} mistakes caught in {:.1} s", began.elapsed().as_secs_f64()));
     if arguments.keep

@@ -75,30 +75,49 @@ impl Mistake {
         lines.filter(move |(name, _)| *name == self.name).filter_map(|(_, s)| Run::parse(s.trim()))
     }
 
-    /// Runs seeds until one breaks something, `fresh` new ones at most, and then all crash points. If
-    /// `deep`, looks what else would have noticed it.
-    fn hunt(self, fresh: u64, deep: bool) -> Row {
+    /// Runs seeds until so many have broken something, `fresh` new ones at most, and then all crash
+    /// points. If `deep`, looks what else would have noticed it.
+    fn hunt(self, hunt: Hunt) -> Row {
         let began = Instant::now();
         let mut tried = BTreeSet::new();
-        let mut caught = None;
-        let seeds = crate::kept_seeds().into_iter().chain(1..=fresh).map(Run::Seed);
+        let mut caught = Vec::new();
+        let seeds = crate::kept_seeds().into_iter().chain(1..=hunt.fresh).map(Run::Seed);
         for run in self.kept().chain(seeds).chain(points()) {
-            if !tried.insert(run.to_string()) {
-                continue;
-            }
-            self.put_in();
-            let broken = run.broken(&[]);
-            take_out();
-            if let Some(violation) = broken {
-                caught = Some((run, violation));
+            if caught.len() >= hunt.catches {
                 break;
             }
+            if tried.insert(run.to_string())
+                && let Some(violation) = self.broken_by(run)
+            {
+                caught.push((run, violation));
+            }
         }
-        let backstops = match &caught {
-            Some((run, violation)) if deep => self.backstops(*run, violation.invariant),
+        let backstops = match caught.first() {
+            Some((run, violation)) if hunt.deep => self.backstops(*run, violation.invariant),
             Some(_) | None => Vec::new(),
         };
         Row { mistake: self, caught, backstops, runs: tried.len(), took: began.elapsed() }
+    }
+
+    /// What it breaks in a run.
+    fn broken_by(self, run: Run) -> Option<Violation> {
+        self.put_in();
+        let broken = run.broken(&[]);
+        take_out();
+        broken
+    }
+
+    /// Which of the first so many seeds notice it.
+    fn share(self, seeds: u64) -> Share {
+        let began = Instant::now();
+        let mut share = Share { mistake: self, seeds, by: BTreeMap::new(), took: Duration::ZERO };
+        for seed in 1..=seeds {
+            if let Some(violation) = self.broken_by(Run::Seed(seed)) {
+                *share.by.entry(violation.invariant).or_default() += 1;
+            }
+        }
+        share.took = began.elapsed();
+        share
     }
 
     /// Which other invariants notice it in this run, one after the other, when those before them are
@@ -176,13 +195,47 @@ impl fmt::Display for Run {
     }
 }
 
+/// How mistakes are hunted.
+#[derive(Debug, Clone, Copy)]
+pub struct Hunt {
+    /// Fresh seeds, after those that are kept.
+    pub fresh: u64,
+    /// Seeds that have to notice each mistake before the next one's turn.
+    pub catches: usize,
+    /// Whether to look what else would have noticed it.
+    pub deep: bool,
+}
+
+/// How many of the first seeds notice a mistake.
+#[derive(Debug)]
+pub struct Share {
+    /// The mistake.
+    pub mistake: Mistake,
+    /// How many seeds were run with it.
+    pub seeds: u64,
+    /// How many of these broke what.
+    pub by: BTreeMap<&'static str, u64>,
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, all, seconds) = (self.mistake.name, self.seeds, self.took.as_secs_f64());
+        let count: u64 = self.by.values().sum();
+        let percent = count as f64 * 100.0 / all.max(1) as f64;
+        write!(f, "{name:<29} {count:>5} of {all} {percent:>5.1} % {seconds:>6.1} s ")?;
+        self.by.iter().try_for_each(|(by, times)| write!(f, " {by}: {times};"))
+    }
+}
+
 /// What became of one mistake.
 #[derive(Debug)]
 pub struct Row {
     /// The mistake.
     pub mistake: Mistake,
-    /// What caught it, and how.
-    pub caught: Option<(Run, Violation)>,
+    /// What caught it, and how; the first is shown.
+    pub caught: Vec<(Run, Violation)>,
     /// What else would have noticed it there.
     pub backstops: Vec<&'static str>,
     /// How many runs it took.
@@ -193,7 +246,7 @@ pub struct Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (by, run) = match &self.caught {
+        let (by, run) = match self.caught.first() {
             Some((run, violation)) => (violation.invariant, run.to_string()),
             None => ("NOT CAUGHT", "-".to_owned()),
         };
@@ -214,12 +267,33 @@ pub fn keep(rows: &[Row]) -> std::io::Result<()> {
     let mut lines: Vec<String> = head.map(str::to_owned).collect();
     for mistake in Mistake::all() {
         let row = rows.iter().find(|row| row.mistake.name == mistake.name);
-        let caught = row.and_then(|row| row.caught.as_ref()).map(|(seed, _)| *seed);
-        if let Some(seed) = caught.or_else(|| mistake.kept().next()) {
-            lines.push(format!("{} {seed}", mistake.name));
-        }
+        let caught =
+            row.map_or_else(Vec::new, |row| row.caught.iter().map(|(run, _)| *run).collect());
+        let kept = if caught.is_empty() { mistake.kept().collect() } else { caught };
+        lines.extend(kept.iter().map(|run| format!("{} {run}", mistake.name)));
     }
     std::fs::write(KEPT_AT, lines.join("\n") + "\n")
+}
+
+/// How many of the first seeds notice each of `mistakes`, each shown when it is known.
+pub fn shares(mistakes: &[Mistake], seeds: u64, show: impl Fn(&Share) + Sync) {
+    each(mistakes, |mistake| show(&mistake.share(seeds)));
+}
+
+/// Does something about each mistake, on as many threads as there are cores.
+fn each<T: Send>(mistakes: &[Mistake], work: impl Fn(Mistake) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        while let Some(mistake) = mistakes.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push(work(*mistake));
+        }
+        done
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..runs::jobs()).map(|_| scope.spawn(take)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+    })
 }
 
 /// The head of the table.
@@ -233,32 +307,22 @@ pub fn head() -> String {
 /// do not come second.
 pub fn hunt(
     mistakes: &[Mistake],
-    fresh: u64,
-    deep: bool,
+    hunt: Hunt,
     show: impl Fn(&Row) + Sync,
 ) -> (Vec<Row>, Vec<String>) {
-    let next = AtomicUsize::new(0);
     let sound: Mutex<BTreeMap<String, bool>> = Mutex::default();
-    let work = || {
-        let mut rows = Vec::new();
-        while let Some(mistake) = mistakes.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let row = mistake.hunt(fresh, deep);
-            if let Some((run, _)) = row.caught {
-                let name = run.to_string();
-                let known = sound.lock().is_ok_and(|sound| sound.contains_key(&name));
-                if !known {
-                    let whole = run.broken(&[]).is_none();
-                    let _ = sound.lock().map(|mut sound| sound.insert(name, whole));
-                }
+    let rows = each(mistakes, |mistake| {
+        let row = mistake.hunt(hunt);
+        for (run, _) in &row.caught {
+            let name = run.to_string();
+            let known = sound.lock().is_ok_and(|sound| sound.contains_key(&name));
+            if !known {
+                let whole = run.broken(&[]).is_none();
+                let _ = sound.lock().map(|mut sound| sound.insert(name, whole));
             }
-            show(&row);
-            rows.push(row);
         }
-        rows
-    };
-    let rows = thread::scope(|scope| {
-        let workers: Vec<_> = (0..runs::jobs()).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+        show(&row);
+        row
     });
     let sound = sound.into_inner().unwrap_or_default();
     (rows, sound.into_iter().filter(|(_, whole)| !whole).map(|(run, _)| run).collect())

@@ -19,6 +19,8 @@ use platform::Outcome;
 
 const DESCRIBE_MAX: u64 = 700_000;
 const STEP_MAX: u64 = 3_000_000;
+/// How long an order may be on its way when its network is bad; the operator does not wait for that.
+const LATE_MAX: u64 = 8_000_000;
 
 /// The operator.
 #[derive(Debug)]
@@ -151,7 +153,7 @@ impl World {
         self.checks.operator_looks();
         let mut asked = BTreeMap::new();
         for id in self.running() {
-            let token = self.ask(id, AdminRequest::Describe { detail: true });
+            let token = self.ask(id, AdminRequest::Describe { detail: true }, 0);
             asked.insert(token, id);
         }
         let none = asked.is_empty();
@@ -159,10 +161,10 @@ impl World {
         self.wait(if none { 0 } else { DESCRIBE_MAX });
     }
 
-    fn ask(&mut self, to: BrokerId, request: AdminRequest) -> u64 {
+    fn ask(&mut self, to: BrokerId, request: AdminRequest, longer: u64) -> u64 {
         self.operator.tokens += 1;
         let token = self.operator.tokens;
-        let delay = self.chance.operator.skewed(200, 5_000);
+        let delay = self.chance.operator.skewed(200, 5_000) + longer;
         let life = self.nodes.get(&to).map_or(0, |node| node.life);
         self.later(delay, Event::Order(to, life, token, request));
         token
@@ -315,14 +317,50 @@ impl World {
     fn ask_for(&mut self, step: Step) {
         let rebalances = matches!(step, Step::Rebalance { .. });
         let Some((to, request)) = convert::request(step) else { return self.rest() };
-        let token = self.ask(to, request);
+        let late = self.is_hostile() && self.chance.orders.chance(self.options.late_orders);
+        let longer = if late { self.chance.orders.skewed(100_000, LATE_MAX) } else { 0 };
+        if late {
+            self.coverage.count("late orders");
+        }
+        let token = self.ask(to, request, longer);
         if let Pass::Acting { waits_for, .. } = &mut self.operator.pass {
             *waits_for = Some(Awaited { token, rebalances });
         }
         self.side_effect();
-        if !self.crashes(Moment::Sent) {
-            self.wait(STEP_MAX);
+        if self.crashes(Moment::Sent) {
+            return;
         }
+        // It may die with the order on its way, too.
+        if self.is_hostile() && self.chance.orders.chance(self.options.operator_dies / 4) {
+            return self.operator_ends();
+        }
+        self.wait(STEP_MAX);
+    }
+
+    /// Something that an operator asked for which is long gone, or a person: a broker that has to be
+    /// emptied, or filled. Whoever hears it goes by the image of the cluster that it has.
+    pub(crate) fn stray_order(&mut self) {
+        if !self.is_hostile() {
+            return;
+        }
+        let again = self.chance.orders.skewed(20_000, self.options.stray_orders);
+        self.later(again, Event::Stray);
+        let all: Vec<BrokerId> = self.nodes.keys().copied().collect();
+        let (Some(to), Some(broker)) =
+            (self.chance.orders.pick(&all).copied(), self.chance.orders.pick(&all).copied())
+        else {
+            return;
+        };
+        let drains = self.chance.orders.chance(500_000);
+        let request = if drains { AdminRequest::Drain(broker) } else { AdminRequest::Rebalance };
+        self.note(&format!("a stray order to {to:?}: {request:?}"));
+        self.coverage.count("stray orders");
+        self.operator.tokens += 1;
+        self.input(to, Input::Admin { token: self.operator.tokens, request });
+    }
+
+    fn is_hostile(&self) -> bool {
+        self.calm_since.is_none()
     }
 
     fn side_effect(&mut self) {

@@ -54,6 +54,12 @@ pub struct Options {
     pub nodes_go: u64,
     /// Whether the volume of a broker that was removed is deleted.
     pub deletes_volumes: bool,
+    /// How many brokers are wanted after all, and when, from the beginning on.
+    pub second_thoughts: Vec<(u64, u32)>,
+    /// Chance of each order of the operator to reach its broker late.
+    pub late_orders: u64,
+    /// The longest time between two orders of an operator that is gone; 0 if there are none.
+    pub stray_orders: u64,
 }
 
 /// What can go wrong, beside what goes wrong by itself.
@@ -184,13 +190,38 @@ impl Options {
             rolls: Vec::new(),
             nodes_go: 500_000,
             deletes_volumes: false,
+            second_thoughts: Vec::new(),
+            late_orders: 0,
+            stray_orders: 0,
         };
         // Drawn last and by themselves: all else stays as it was before there were any.
         let rng = &mut Prng::new(seed, Salt::Rolls);
         let count = *rng.pick(&[0, 0, 1, 1, 2]).unwrap_or(&0);
         options.rolls = (0..count).map(|_| rng.range(2 * SECOND, options.hostile_for)).collect();
         options.deletes_volumes = rng.chance(400_000);
-        options
+        options.hands()
+    }
+
+    /// What people and former operators do to a cluster at the wrong moment: drawn last and by itself.
+    fn hands(mut self) -> Options {
+        let rng = &mut Prng::new(self.seed, Salt::Hands);
+        let gap = self.hostile_for / (self.resizes.len() as u64 + 1);
+        let sizes = std::iter::once(&self.brokers).chain(&self.resizes);
+        for (n, (before, after)) in (1u64..).zip(sizes.zip(&self.resizes)) {
+            let mut at = gap * n;
+            for turn in 0..rng.range(0, 6).saturating_sub(2) {
+                at += rng.skewed(50_000, 4 * SECOND);
+                let size = if turn % 2 == 0 { *before } else { *after };
+                self.second_thoughts.push((at, size));
+            }
+        }
+        self.late_orders = rng.range(0, 2).saturating_sub(1) * 100_000;
+        self.stray_orders = rng.range(0, 2).saturating_sub(1) * rng.range(1, 4) * SECOND;
+        if self.stray_orders > 0 && self.brokers >= 3 {
+            // Where each replica has more than one place to be.
+            self.brokers = self.brokers.max(u32_of(rng.range(4, 5)));
+        }
+        self
     }
 
     /// The parts of a run that can be left out one by one: faults first, then what goes wrong by
@@ -215,6 +246,9 @@ impl Options {
         "resizes",
         "rolls",
         "deleted-volumes",
+        "second-thoughts",
+        "late-orders",
+        "stray-orders",
         "operator-deaths",
         "net-breaks",
         "net-calls",
@@ -242,6 +276,9 @@ impl Options {
                 "resizes" => self.resizes.clear(),
                 "rolls" => self.rolls.clear(),
                 "deleted-volumes" => self.deletes_volumes = false,
+                "second-thoughts" => self.second_thoughts.clear(),
+                "late-orders" => self.late_orders = 0,
+                "stray-orders" => self.stray_orders = 0,
                 "operator-deaths" => self.operator_dies = 0,
                 "net-breaks" => self.net_break = 0,
                 "net-calls" => self.net_calls = 0,

@@ -27,6 +27,10 @@ pub(crate) enum Salt {
     Rolls,
     /// The platform under the operator.
     Platform,
+    /// Orders on their way to brokers.
+    Orders,
+    /// What people and former operators do at the wrong moment.
+    Hands,
 }
 
 /// One stream of chance.
@@ -48,6 +52,8 @@ impl Prng {
             Salt::Clients => 8,
             Salt::Rolls => 9,
             Salt::Platform => 10,
+            Salt::Orders => 11,
+            Salt::Hands => 12,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(salt);

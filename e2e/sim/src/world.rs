@@ -38,6 +38,7 @@ pub(crate) struct Chance {
     pub(crate) faults: Prng,
     pub(crate) operator: Prng,
     pub(crate) platform: Prng,
+    pub(crate) orders: Prng,
 }
 
 /// A whole cluster.
@@ -97,6 +98,7 @@ impl World {
                 faults: stream(Salt::Faults),
                 operator: stream(Salt::Operator),
                 platform: stream(Salt::Platform),
+                orders: stream(Salt::Orders),
             },
             queue: Queue::default(),
             nodes: BTreeMap::new(),
@@ -140,6 +142,12 @@ impl World {
         self.queue.at(calm, Event::Calm);
         for at in self.options.rolls.clone() {
             self.queue.at(BEGIN + at, Event::Roll);
+        }
+        for (at, size) in self.options.second_thoughts.clone() {
+            self.queue.at(BEGIN + at, Event::Resize(size));
+        }
+        if self.options.stray_orders > 0 {
+            self.queue.at(BEGIN + 4_000_000, Event::Stray);
         }
     }
 
@@ -231,6 +239,7 @@ impl World {
             Event::Space(node) => self.space(node),
             Event::Resize(size) => self.resize(size),
             Event::Roll => self.roll(),
+            Event::Stray => self.stray_order(),
             Event::Calm => self.calm(),
         }
     }

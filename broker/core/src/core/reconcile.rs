@@ -14,6 +14,7 @@ use crate::meta;
 use crate::meta::command::Command;
 use crate::mutant::{self, Mutant};
 use crate::raft::group::Group;
+use crate::raft::ready::is_member;
 
 /// A group is born at this index and term, never at 0: an empty replica must not be able to start
 /// from anything but a leader's snapshot.
@@ -75,10 +76,16 @@ impl<D: Disk> Core<D> {
                 self.destroy_replica(id);
                 self.place(id, &wanted);
             }
+            (Some(held), _) if self.is_unreported_member(id, held) => {
+                if let Some(log) = self.dormant.remove(&id) {
+                    self.open_replica(id, log);
+                }
+            }
+            // Its place is gone. What the group still has of this broker is an earlier life, which has
+            // ended: the operator takes it out, or it gets a successor.
+            (Some(held), _) if held.placed_at() <= self.meta_applied => self.destroy_replica(id),
             // The image is older than the replica: it has more to come.
-            (Some(_), Some(_)) => {}
-            (Some(held), None) if held.placed_at() <= self.meta_applied => self.destroy_replica(id),
-            (Some(_), None) => {}
+            (Some(_), _) => {}
             (None, Some(wanted)) => self.place(id, &wanted),
             (None, None) => {}
         }
@@ -87,6 +94,17 @@ impl<D: Disk> Core<D> {
     pub(super) fn knows_this_directory(&self) -> bool {
         let known = self.meta.broker(self.me());
         known.is_some_and(|known| known.registration.directory == self.config.directory)
+    }
+
+    /// Whether a replica here is a member by a change that the image has not heard of: its leader's
+    /// report is on its way, and a vote that counts may lie here.
+    fn is_unreported_member(&self, id: PartitionId, peer: PeerId) -> bool {
+        let Some(known) = self.meta.partition(id) else { return false };
+        let awake = self.replicas.get(&id).map(|replica| replica.group.log());
+        awake.or_else(|| self.dormant.get(&id)).is_some_and(|log| {
+            let (conf, conf_index) = log.conf();
+            conf_index > known.conf_index && is_member(conf, peer)
+        })
     }
 
     /// The life of the replica that is on this node, whatever its state.
@@ -169,16 +187,20 @@ impl<D: Disk> Core<D> {
     }
 
     /// Asks for a new life of every replica here that is damaged, where others can do without it and
-    /// rebuild it.
+    /// rebuild it; and of one that ended here when its group had no place for it, and that has been
+    /// given one again.
     pub(super) fn replace_damaged(&mut self) {
         if self.replacing || self.meta.cluster_id().is_none() {
             return;
         }
         let offline = self.offline.iter().map(|(id, offline)| (*id, offline.peer));
         let damaged = self.damaged.iter().map(|(id, damaged)| (*id, damaged.peer));
-        let Some((id, peer)) =
-            offline.chain(damaged).find(|(id, peer)| self.meta.can_replace(*id, *peer))
-        else {
+        let buried = self.wal.tombstones().iter().filter_map(|(id, buried)| {
+            let wanted = self.meta.replica_on(*id, self.me())?.peer;
+            (self.held(*id).is_none() && wanted <= *buried).then_some((*id, wanted))
+        });
+        let mut ended = offline.chain(damaged).chain(buried);
+        let Some((id, peer)) = ended.find(|(id, peer)| self.meta.can_replace(*id, *peer)) else {
             return;
         };
         let command = Command::ReplaceReplica { id, peer };

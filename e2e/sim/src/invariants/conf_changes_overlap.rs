@@ -22,6 +22,11 @@ impl Confs {
         self.0.iter().filter_map(|(id, confs)| Some((*id, confs.values().next_back()?)))
     }
 
+    /// The newest membership of one group.
+    pub(super) fn newest_of(&self, id: PartitionId) -> Option<&ConfState> {
+        self.0.get(&id)?.values().next_back()
+    }
+
     /// The membership before this one, if this one has not been seen before.
     pub(super) fn before(&self, view: &ReplicaView<'_>) -> Option<ConfState> {
         let confs = self.0.get(&view.id)?;

@@ -32,13 +32,19 @@ impl DestroyedIdentities {
         self.on_disk.remove(&node);
     }
 
-    /// A process began to run.
+    /// A process began to run. Says what it destroyed before anybody could see it.
     pub(super) fn started(
         &mut self,
         node: BrokerId,
         core: &Core<MemDisk>,
-    ) -> Result<(), Violation> {
+        damaged: bool,
+    ) -> Result<Vec<ReplicaKey>, Violation> {
         let now: BTreeSet<ReplicaKey> = core.held_replicas().collect();
+        // A flipped bit can take the record of an end; then the replica is there, and not in service.
+        if !damaged {
+            self.none_is_gone(node, &now)?;
+        }
+        let mut ended = Vec::new();
         let mut ending = self.ending.remove(&node).unwrap_or_default();
         let (_, image) = core.image();
         for key in self.on_disk.get(&node).into_iter().flatten() {
@@ -52,28 +58,51 @@ impl DestroyedIdentities {
             }
             // Destroyed while it started, by what its image had learnt last.
             ending.insert(*key);
+            ended.push(*key);
         }
         // A destroyed replica that is not here was written to be: it stays on its way out.
         self.ending.insert(node, ending.into_iter().filter(|key| !now.contains(key)).collect());
         self.held.insert(node, now);
-        Ok(())
+        Ok(ended)
     }
 
-    pub(super) fn check(&mut self, node: BrokerId, core: &Core<MemDisk>) -> Result<(), Violation> {
+    /// A round has ended. Says what was destroyed in it.
+    pub(super) fn check(
+        &mut self,
+        node: BrokerId,
+        core: &Core<MemDisk>,
+    ) -> Result<Vec<ReplicaKey>, Violation> {
         let held = self.held.entry(node).or_default();
         if core.held_replicas().count() == held.len()
             && core.held_replicas().all(|key| held.contains(&key))
         {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let now: BTreeSet<ReplicaKey> = core.held_replicas().collect();
-        if let Some((id, peer)) = now.iter().find(|key| self.gone.contains(key)) {
-            let what = format!("{node:?} holds {id} as {peer} again, which it has destroyed");
-            return Violation::new(NAME, what);
-        }
-        self.ending.entry(node).or_default().extend(held.difference(&now));
+        let ended: Vec<ReplicaKey> = held.difference(&now).copied().collect();
         *held = now;
-        Ok(())
+        self.none_is_gone(node, &self.held[&node])?;
+        self.none_returns(node)?;
+        self.ending.entry(node).or_default().extend(&ended);
+        Ok(ended)
+    }
+
+    fn none_is_gone(&self, node: BrokerId, now: &BTreeSet<ReplicaKey>) -> Result<(), Violation> {
+        let Some((id, peer)) = now.iter().find(|key| self.gone.contains(key)) else {
+            return Ok(());
+        };
+        let what = format!("{node:?} holds {id} as {peer} again, which it has destroyed");
+        Violation::new(NAME, what)
+    }
+
+    /// What was destroyed is not made again by the same run of a process, synced or not.
+    fn none_returns(&self, node: BrokerId) -> Result<(), Violation> {
+        let (Some(ending), Some(held)) = (self.ending.get(&node), self.held.get(&node)) else {
+            return Ok(());
+        };
+        let Some((id, peer)) = ending.intersection(held).next() else { return Ok(()) };
+        let what = format!("{node:?} makes {id} again as {peer}, which it has just destroyed");
+        Violation::new(NAME, what)
     }
 
     /// A sync was asked for, with everything written.
