@@ -37,7 +37,7 @@ pub(crate) struct Node {
     pub(crate) core: Core<MemDisk>,
     pub(crate) disk: MemDisk,
     pub(crate) peers: Vec<(BrokerId, String)>,
-    inbox: VecDeque<Input>,
+    pub(crate) inbox: VecDeque<Input>,
 }
 
 impl Cluster {

@@ -1,6 +1,7 @@
 //! Replicas that move to another broker: what was committed and who has produced goes with them.
 
 use chronik_core::admin::{AdminError, AdminRequest};
+use chronik_core::core::input::Input;
 use chronik_core::ids::BrokerId;
 use chronik_core::wire::api::ApiKey;
 use chronik_core::wire::records::BatchBuilder;
@@ -11,10 +12,11 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::{self as m, GroupId};
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
 
+use crate::cluster::Cluster;
 use crate::kafka::{Client, text, topic_name};
-use crate::membership::three_small;
+use crate::membership::{change, three_small};
 use crate::operator::{add_fourth, empty_first, move_to_a_fourth, operate};
-use crate::records::{NOW_MS, Records, assert_holds, partition, produce, put, with_topic};
+use crate::records::{NOW_MS, Records, assert_holds, leader, partition, produce, put, with_topic};
 
 const OUT_OF_ORDER: i16 = 45;
 
@@ -128,6 +130,49 @@ fn a_removed_replica_that_comes_back_disturbs_nobody() {
     client.cluster.start(BrokerId(1), disk);
     client.cluster.run(3_000);
     assert_eq!(client.cluster.describe(BrokerId(1)).replicas, 1);
+    assert_holds(&mut client, "t", &records);
+}
+
+#[test]
+fn a_place_that_was_taken_back_while_the_group_took_it_in_goes_to_another_life() {
+    let mut client = with_topic(three_small(), &[]);
+    let records: Records = (0..10).map(|n| put(&mut client, "t", &[n; 500])).collect();
+    let leader = leader(&mut client, "t");
+    let cluster = &mut client.cluster;
+    add_fourth(cluster);
+    empty_first(cluster);
+    let controller = cluster.controller();
+    cluster.order(controller, AdminRequest::Uncordon(BrokerId(1))).unwrap();
+    let groups = cluster.describe(leader).groups;
+    let group = groups.into_iter().find(|group| group.topic != "__meta").unwrap();
+    let peer = *group.target.iter().find(|peer| peer.broker() == BrokerId(4)).unwrap();
+    assert_eq!(cluster.describe(BrokerId(4)).replicas, 2, "that of __meta, and one that waits");
+    // Both at once: the place is taken back before the image hears that the group has it.
+    let added = AdminRequest::ChangeMembership {
+        topic: group.topic,
+        partition: 0,
+        change: change(&[(peer, ConfChangeType::AddLearnerNode)]),
+        expected_conf_index: group.conf_index,
+    };
+    for (to, token, request) in
+        [(leader, 90_001, added), (controller, 90_002, AdminRequest::Drain(BrokerId(4)))]
+    {
+        let node = cluster.nodes.get_mut(&to).unwrap();
+        node.inbox.push_back(Input::Admin { token, request });
+    }
+    cluster.settle();
+    cluster.run(2_000);
+    let is_learner = |cluster: &mut Cluster| {
+        let groups = cluster.describe(leader).groups;
+        let group = groups.iter().find(|group| group.topic != "__meta").unwrap();
+        let conf = chronik_raft_bridge::decode_conf_state(&group.conf_state).unwrap();
+        conf.learners == [peer.0]
+    };
+    assert!(is_learner(cluster));
+    assert_eq!(cluster.describe(BrokerId(4)).replicas, 1, "what has ended does not come back");
+    empty_first(cluster);
+    operate(cluster);
+    assert_eq!(cluster.describe(BrokerId(4)).replicas, 2);
     assert_holds(&mut client, "t", &records);
 }
 
