@@ -150,6 +150,7 @@ impl Life {
             rolls: Vec::new(),
             nodes_go: 0,
             deletes_volumes: self.deletes_volumes,
+            catch_up_rates: Vec::new(),
         }
     }
 }

@@ -61,6 +61,8 @@ pub(crate) enum Event {
     Resize(u32),
     /// The user wants all brokers to run something newer.
     Roll,
+    /// The user wants replicas to catch up at so many bytes a second.
+    Rate(u64),
     /// From here on nothing goes wrong any more.
     Calm,
 }

@@ -54,6 +54,9 @@ pub struct Options {
     pub nodes_go: u64,
     /// Whether the volume of a broker that was removed is deleted.
     pub deletes_volumes: bool,
+    /// When, from the beginning on, the manifest asks for another rate of catching up, and for how
+    /// many bytes a second.
+    pub catch_up_rates: Vec<(u64, u64)>,
 }
 
 /// What can go wrong, beside what goes wrong by itself.
@@ -184,12 +187,19 @@ impl Options {
             rolls: Vec::new(),
             nodes_go: 500_000,
             deletes_volumes: false,
+            catch_up_rates: Vec::new(),
         };
         // Drawn last and by themselves: all else stays as it was before there were any.
         let rng = &mut Prng::new(seed, Salt::Rolls);
         let count = *rng.pick(&[0, 0, 1, 1, 2]).unwrap_or(&0);
         options.rolls = (0..count).map(|_| rng.range(2 * SECOND, options.hostile_for)).collect();
         options.deletes_volumes = rng.chance(400_000);
+        // One writer of the rate at a time: the plan puts back what others set.
+        if !options.workload.limits && rng.chance(500_000) {
+            let at = (0..rng.range(1, 2)).map(|n| n * rng.range(2 * SECOND, options.hostile_for));
+            let at: Vec<u64> = at.collect();
+            options.catch_up_rates = at.into_iter().map(|at| (at, catch_up_rate(rng))).collect();
+        }
         options
     }
 
@@ -215,6 +225,7 @@ impl Options {
         "resizes",
         "rolls",
         "deleted-volumes",
+        "rates",
         "operator-deaths",
         "net-breaks",
         "net-calls",
@@ -226,6 +237,7 @@ impl Options {
         "churners",
         "tuners",
         "cleaners",
+        "limits",
         "acks-one",
         "relaxed",
         "windows",
@@ -242,6 +254,7 @@ impl Options {
                 "resizes" => self.resizes.clear(),
                 "rolls" => self.rolls.clear(),
                 "deleted-volumes" => self.deletes_volumes = false,
+                "rates" => self.catch_up_rates.clear(),
                 "operator-deaths" => self.operator_dies = 0,
                 "net-breaks" => self.net_break = 0,
                 "net-calls" => self.net_calls = 0,
@@ -253,6 +266,7 @@ impl Options {
                 "churners" => self.workload.churners = 0,
                 "tuners" => self.workload.tunes = false,
                 "cleaners" => self.workload.deletes_records = false,
+                "limits" => self.workload.limits = false,
                 "acks-one" => self.workload.acks_one = false,
                 "relaxed" => self.workload.relaxed = false,
                 "windows" => self.workload.windows = false,
@@ -269,6 +283,15 @@ impl Options {
         self
     }
 }
+
+/// Bytes a second that replicas may catch up at: more than all producers write, or nobody ever would,
+/// and too little for the larger moves to go unnoticed.
+pub(crate) fn catch_up_rate(rng: &mut Prng) -> u64 {
+    CATCH_UP_RATE_MIN << rng.range(0, 1)
+}
+
+/// The busiest runs write a quarter of it.
+const CATCH_UP_RATE_MIN: u64 = 256 << 10;
 
 fn u32_of(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)

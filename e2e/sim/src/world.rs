@@ -141,6 +141,9 @@ impl World {
         for at in self.options.rolls.clone() {
             self.queue.at(BEGIN + at, Event::Roll);
         }
+        for (at, rate) in self.options.catch_up_rates.clone() {
+            self.queue.at(BEGIN + at, Event::Rate(rate));
+        }
     }
 
     /// Runs until the healed cluster is whole and its replicas are equal, or something breaks, or so
@@ -231,6 +234,7 @@ impl World {
             Event::Space(node) => self.space(node),
             Event::Resize(size) => self.resize(size),
             Event::Roll => self.roll(),
+            Event::Rate(rate) => self.limit_catching_up(rate),
             Event::Calm => self.calm(),
         }
     }
