@@ -66,6 +66,7 @@ mutants! {
     SkipCatchUp, "skip-catch-up", "a learner catches up before it votes";
     ForgetLostSnapshot, "forget-lost-snapshot", "a lost snapshot is reported and sent again";
     ForgetMember, "forget-member", "a broker is forgotten once it holds nothing";
+    IgnoreCatchUpRate, "ignore-catch-up-rate", "who catches up gets no more than the rate";
     ImageForgetsProducerIds, "image-forgets-producer-ids", "a snapshot of __meta is all of it";
     // Records.
     AnswerOnAppend, "answer-on-append", "acks=all waits for a quorum";

@@ -139,9 +139,10 @@ impl Clients {
         let members = (0..work.members).map(|n| Kind::Member(Member::new(n, options)));
         let churners = (0..work.churners).map(|n| Kind::Churner(Churner::new(n, options)));
         let tuner = work.tunes.then(|| Kind::Tuner(Tuner::new(options)));
+        let limiter = work.limits.then(|| Kind::Tuner(Tuner::of_cluster()));
         let cleaner = work.deletes_records.then(|| Kind::Cleaner(Cleaner::new(options)));
         let all = std::iter::once(creator).chain(producers).chain(consumers);
-        let all = all.chain(members).chain(churners).chain(tuner).chain(cleaner);
+        let all = all.chain(members).chain(churners).chain(tuner).chain(cleaner).chain(limiter);
         let client = |kind| Client { kind, wire: Wire::default(), due: 0 };
         Clients { all: all.map(client).collect(), connections: 0 }
     }

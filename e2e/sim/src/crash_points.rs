@@ -153,6 +153,7 @@ impl Life {
             second_thoughts: Vec::new(),
             late_orders: 0,
             stray_orders: 0,
+            catch_up_rates: Vec::new(),
         }
     }
 }

@@ -63,6 +63,8 @@ pub(crate) enum Event {
     Roll,
     /// An order reaches a broker that nobody waits for.
     Stray,
+    /// The user wants replicas to catch up at so many bytes a second.
+    Rate(u64),
     /// From here on nothing goes wrong any more.
     Calm,
 }

@@ -247,6 +247,14 @@ impl World {
         }
     }
 
+    pub(crate) fn limit_catching_up(&mut self, bytes_per_second: u64) {
+        if self.calm_since.is_none() {
+            self.note(&format!("replicas are to catch up at {bytes_per_second} bytes a second"));
+            self.coverage.count("catch-up rates wanted");
+            self.operator.desired.catch_up_rate = Some(bytes_per_second);
+        }
+    }
+
     /// Nothing goes wrong from here on.
     pub(crate) fn calm(&mut self) {
         self.note("all is calm");

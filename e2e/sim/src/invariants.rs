@@ -2,6 +2,7 @@
 //! checks draw no chance and change nothing.
 
 mod acked_durable;
+mod catch_up_rate;
 mod commit_monotonic;
 mod commit_own_term;
 mod committed_offsets;
@@ -92,6 +93,7 @@ pub(crate) struct Checks {
     pub(crate) owners: group_owners::GroupOwners,
     pub(crate) offsets: committed_offsets::CommittedOffsets,
     pub(crate) configs: configs_answered::ConfigsAnswered,
+    rates: catch_up_rate::CatchUpRates,
     /// Brokers that were started and not looked at since.
     fresh: BTreeSet<BrokerId>,
     /// How far the image of each broker was when it was last looked at.
@@ -149,6 +151,7 @@ impl Checks {
         self.synced.forget_pending(node);
         self.promises.forget_pending(node);
         self.destroyed.forget_pending(node);
+        self.rates.forget(node);
         self.fresh.insert(node);
     }
 
@@ -211,8 +214,10 @@ impl Checks {
         &mut self,
         node: BrokerId,
         core: &Core<MemDisk>,
+        now: u64,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
+        self.rates.learn(node, core, now);
         self.muted.pass(no_replica_offline::check(&self.truth, node, core))?;
         let mut ended = Vec::new();
         if self.fresh.remove(&node) {
@@ -289,8 +294,10 @@ impl Checks {
         &mut self,
         node: BrokerId,
         frame: Bytes,
+        now: u64,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
+        self.rates.speaks(node, now);
         let sections = match envelope::decode(frame) {
             Ok(frame) => frame.sections,
             Err(error) => {
@@ -298,8 +305,13 @@ impl Checks {
             }
         };
         for section in sections {
-            if let Section::Raft { group, message, .. } = section {
+            if let Section::Raft { group, message, payloads } = section {
                 self.said(group, &message, coverage)?;
+                let conf = seen_in(&self.seen, node, group).map(|seen| &seen.conf);
+                let bytes = catch_up_rate::bytes_of(&message, &payloads, conf);
+                if let Some(bytes) = bytes.filter(|_| group != PartitionId::META) {
+                    self.muted.pass(self.rates.check(node, now, bytes, coverage))?;
+                }
             }
         }
         Ok(())
@@ -372,10 +384,7 @@ impl Checks {
 
     /// `from` answers a client before the commit.
     pub(crate) fn promised(&mut self, from: BrokerId, promise: &Promise) -> Result<(), Violation> {
-        let seen = self.seen.get(&from).and_then(|groups| {
-            let at = groups.binary_search_by_key(&promise.group, |(id, _)| *id).ok()?;
-            groups.get(at).map(|(_, seen)| seen)
-        });
+        let seen = seen_in(&self.seen, from, promise.group);
         // One that leads no more by the end of the round has led in an earlier term.
         let term =
             seen.map_or(0, |seen| if seen.led { seen.term } else { seen.term.saturating_sub(1) });
@@ -433,6 +442,17 @@ impl Checks {
                 seen.conf.voters.iter().all(|voter| self.synced.has(&(*id, PeerId(*voter)), last))
             })
     }
+}
+
+/// The replica of a group on a broker, as it was last looked at.
+fn seen_in(
+    seen: &BTreeMap<BrokerId, Vec<(PartitionId, Seen)>>,
+    node: BrokerId,
+    group: PartitionId,
+) -> Option<&Seen> {
+    let groups = seen.get(&node)?;
+    let at = groups.binary_search_by_key(&group, |(id, _)| *id).ok()?;
+    groups.get(at).map(|(_, seen)| seen)
 }
 
 impl Seen {

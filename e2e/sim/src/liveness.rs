@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chronik_core::ids::{BrokerId, PartitionId};
+use chronik_core::meta::ClusterConfig;
 use chronik_core::raft::group::Role;
 
 use crate::world::World;
@@ -17,6 +18,9 @@ impl World {
         }
         if let Some(left) = self.left_behind() {
             return Some(left);
+        }
+        if let Some(other) = self.other_rate() {
+            return Some(other);
         }
         if let Some(stuck) = self.clients.stuck(since) {
             return Some(stuck);
@@ -59,5 +63,16 @@ impl World {
         }
         let live = commits.keys().find(|group| !leaders.contains_key(*group));
         live.map(|group| format!("{group} has no leader"))
+    }
+
+    /// A broker that goes by another rate of catching up than the manifest asks for.
+    fn other_rate(&self) -> Option<String> {
+        let wanted = self.operator.desired.catch_up_rate?;
+        self.nodes.iter().find_map(|(id, node)| {
+            let (_, image) = node.core.as_ref()?.image();
+            let rate = ClusterConfig::of(image).catch_up_bytes_per_second;
+            let is_other = rate != Some(wanted);
+            is_other.then(|| format!("{id:?} sends at {rate:?} a second, and {wanted} is wanted"))
+        })
     }
 }

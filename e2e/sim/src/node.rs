@@ -267,7 +267,7 @@ impl World {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let Some(core) = node.core.as_mut() else { return };
         let outputs: Vec<Output> = core.outputs().collect();
-        let checked = self.checks.observe(id, core, &mut self.coverage);
+        let checked = self.checks.observe(id, core, self.now, &mut self.coverage);
         let deadline = core.next_deadline().map(|at| at.0);
         let now = self.now;
         if let Some(at) = deadline.map(|at| at.max(now + 1_000))
@@ -292,7 +292,7 @@ impl World {
             Output::Close(token) => self.reply(id, token, None),
             Output::Send { to, frame } => {
                 let frame = joined(&frame);
-                let judged = self.checks.sent(id, frame.clone(), &mut self.coverage);
+                let judged = self.checks.sent(id, frame.clone(), self.now, &mut self.coverage);
                 self.judge(judged);
                 self.send(id, to, frame);
             }

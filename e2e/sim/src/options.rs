@@ -60,6 +60,9 @@ pub struct Options {
     pub late_orders: u64,
     /// The longest time between two orders of an operator that is gone; 0 if there are none.
     pub stray_orders: u64,
+    /// When, from the beginning on, the manifest asks for another rate of catching up, and for how
+    /// many bytes a second.
+    pub catch_up_rates: Vec<(u64, u64)>,
 }
 
 /// What can go wrong, beside what goes wrong by itself.
@@ -193,12 +196,19 @@ impl Options {
             second_thoughts: Vec::new(),
             late_orders: 0,
             stray_orders: 0,
+            catch_up_rates: Vec::new(),
         };
         // Drawn last and by themselves: all else stays as it was before there were any.
         let rng = &mut Prng::new(seed, Salt::Rolls);
         let count = *rng.pick(&[0, 0, 1, 1, 2]).unwrap_or(&0);
         options.rolls = (0..count).map(|_| rng.range(2 * SECOND, options.hostile_for)).collect();
         options.deletes_volumes = rng.chance(400_000);
+        // One writer of the rate at a time: the plan puts back what others set.
+        if !options.workload.limits && rng.chance(500_000) {
+            let at = (0..rng.range(1, 2)).map(|n| n * rng.range(2 * SECOND, options.hostile_for));
+            let at: Vec<u64> = at.collect();
+            options.catch_up_rates = at.into_iter().map(|at| (at, catch_up_rate(rng))).collect();
+        }
         options.hands()
     }
 
@@ -249,6 +259,7 @@ impl Options {
         "second-thoughts",
         "late-orders",
         "stray-orders",
+        "rates",
         "operator-deaths",
         "net-breaks",
         "net-calls",
@@ -260,6 +271,7 @@ impl Options {
         "churners",
         "tuners",
         "cleaners",
+        "limits",
         "acks-one",
         "relaxed",
         "windows",
@@ -279,6 +291,7 @@ impl Options {
                 "second-thoughts" => self.second_thoughts.clear(),
                 "late-orders" => self.late_orders = 0,
                 "stray-orders" => self.stray_orders = 0,
+                "rates" => self.catch_up_rates.clear(),
                 "operator-deaths" => self.operator_dies = 0,
                 "net-breaks" => self.net_break = 0,
                 "net-calls" => self.net_calls = 0,
@@ -290,6 +303,7 @@ impl Options {
                 "churners" => self.workload.churners = 0,
                 "tuners" => self.workload.tunes = false,
                 "cleaners" => self.workload.deletes_records = false,
+                "limits" => self.workload.limits = false,
                 "acks-one" => self.workload.acks_one = false,
                 "relaxed" => self.workload.relaxed = false,
                 "windows" => self.workload.windows = false,
@@ -306,6 +320,15 @@ impl Options {
         self
     }
 }
+
+/// Bytes a second that replicas may catch up at: more than all producers write, or nobody ever would,
+/// and too little for the larger moves to go unnoticed.
+pub(crate) fn catch_up_rate(rng: &mut Prng) -> u64 {
+    CATCH_UP_RATE_MIN << rng.range(0, 1)
+}
+
+/// The busiest runs write a quarter of it.
+const CATCH_UP_RATE_MIN: u64 = 256 << 10;
 
 fn u32_of(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)

@@ -22,6 +22,8 @@ pub struct Workload {
     pub tunes: bool,
     /// Whether somebody deletes records.
     pub deletes_records: bool,
+    /// Whether somebody sets how fast replicas may catch up, without the operator.
+    pub limits: bool,
 }
 
 impl Workload {
@@ -39,6 +41,7 @@ impl Workload {
             churners: count(rng.range(0, 2).saturating_sub(1)),
             tunes: rng.chance(400_000),
             deletes_records: rng.chance(300_000),
+            limits: rng.chance(250_000),
         }
     }
 }

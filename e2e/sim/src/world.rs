@@ -149,6 +149,9 @@ impl World {
         if self.options.stray_orders > 0 {
             self.queue.at(BEGIN + 4_000_000, Event::Stray);
         }
+        for (at, rate) in self.options.catch_up_rates.clone() {
+            self.queue.at(BEGIN + at, Event::Rate(rate));
+        }
     }
 
     /// Runs until the healed cluster is whole and its replicas are equal, or something breaks, or so
@@ -240,6 +243,7 @@ impl World {
             Event::Resize(size) => self.resize(size),
             Event::Roll => self.roll(),
             Event::Stray => self.stray_order(),
+            Event::Rate(rate) => self.limit_catching_up(rate),
             Event::Calm => self.calm(),
         }
     }

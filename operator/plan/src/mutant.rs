@@ -19,6 +19,8 @@ pub enum Mutant {
     HurryRoll,
     /// A volume is deleted whoever stopped its broker.
     ForgetVolume,
+    /// A rate that differs is told, whatever there was.
+    TellRateOnce,
 }
 
 impl Mutant {
@@ -31,6 +33,7 @@ impl Mutant {
         Mutant::InitializeUnasked,
         Mutant::HurryRoll,
         Mutant::ForgetVolume,
+        Mutant::TellRateOnce,
     ];
 
     /// Its name, for people and files.
@@ -44,6 +47,7 @@ impl Mutant {
             Mutant::InitializeUnasked => "initialize-unasked",
             Mutant::HurryRoll => "hurry-roll",
             Mutant::ForgetVolume => "forget-volume",
+            Mutant::TellRateOnce => "tell-rate-once",
         }
     }
 
@@ -58,6 +62,7 @@ impl Mutant {
             Mutant::InitializeUnasked => "a cluster is formed when all say that there is none",
             Mutant::HurryRoll => "a broker is restarted only while all others serve",
             Mutant::ForgetVolume => "a volume is deleted whoever stopped its broker",
+            Mutant::TellRateOnce => "a rate that differs is told, whatever there was",
         }
     }
 }

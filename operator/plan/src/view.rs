@@ -1,5 +1,6 @@
-//! Which of the answers to believe: the image of whoever leads `__meta` in the highest term. Images
-//! of followers only say which processes to bring back.
+//! Which of the answers to believe. Who leads `__meta` in the highest term says how its group is; what the
+//! cluster knows is told by the newest image, which is a follower's while the leader's own disk hangs or it
+//! leads no more and has not heard of it. Without a leader images only say which processes to bring back.
 
 use std::collections::BTreeMap;
 
@@ -39,6 +40,10 @@ pub(crate) fn look(observed: &Observed) -> Sight<'_> {
         ))
     });
     if let Some((leader, meta, group)) = leading.max_by_key(|(_, _, group)| group.term) {
+        let cluster = &observed.nodes[&leader].cluster_id;
+        let others = observed.nodes.values().filter(|n| n.cluster_id == *cluster);
+        let newer = others.filter_map(|n| n.meta.as_ref()).filter(|m| m.applied > meta.applied);
+        let meta = newer.max_by_key(|m| m.applied).unwrap_or(meta);
         return Sight::Leader(View { observed, leader, meta, group });
     }
     let in_cluster = observed.nodes.values().any(|n| n.cluster_id.is_some());

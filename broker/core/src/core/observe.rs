@@ -119,6 +119,11 @@ impl<D: Disk> Core<D> {
         awake.chain(dormant).chain(offline)
     }
 
+    /// Whether this node remembers the end of a replica that it had, so that nobody is it again.
+    pub fn has_ended(&self, id: PartitionId, peer: PeerId) -> bool {
+        self.wal.tombstones().get(&id).is_some_and(|ended| *ended >= peer)
+    }
+
     /// Whether something has changed here that is not in the write-ahead log yet, as on a full disk.
     pub fn has_unwritten(&self) -> bool {
         self.wal.has_unwritten()

@@ -6,6 +6,7 @@ use raft::eraftpb::{Message, MessageType};
 use super::group::Group;
 use crate::ids::{Micros, PartitionId};
 use crate::log::disk::Disk;
+use crate::mutant::{self, Mutant};
 
 /// What may be sent at once after a pause, in the time that it would take. More than the pause after
 /// a refusal, which ends with a heartbeat's answer, or that pause would cost throughput.
@@ -36,7 +37,7 @@ impl Throttle {
     /// Whether a message of so many bytes may be sent now. Once one may not, none may until the next
     /// refill: of what goes to one peer, nothing is left out between two that are sent.
     fn take(&mut self, bytes: usize) -> bool {
-        if self.rate.is_none() {
+        if self.rate.is_none() || mutant::is(Mutant::IgnoreCatchUpRate) {
             return true;
         }
         let may = self.left > 0;

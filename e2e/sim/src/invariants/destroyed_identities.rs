@@ -52,7 +52,9 @@ impl DestroyedIdentities {
                 continue;
             }
             let (id, peer) = *key;
-            if image.replica_on(id, node).is_some_and(|wanted| wanted.peer == peer) {
+            // An earlier image that it read back may have had no place for it, and the last one wants it again.
+            let is_wanted = image.replica_on(id, node).is_some_and(|wanted| wanted.peer == peer);
+            if is_wanted && !core.has_ended(id, peer) {
                 let what = format!("{node:?} has lost {id} {peer} without having destroyed it");
                 return Violation::new("what is synced is kept", what);
             }
