@@ -59,17 +59,14 @@ fn while_shrinking(world: &mut World) -> Result<()> {
         world.cluster.wait_converged(4)
     })?;
     let pod = victim(world)?;
-    world.step(
-        "4 -> 3, a node powered off for good when the first leaves",
-        Some(&load),
-        |world| {
-            world.cluster.scale(3)?;
-            wait_leaving(world)?;
-            world.provider.run("kill", &[&pod.node])?;
-            world.kubectl.run(&["delete", "node", &pod.node])?;
-            world.cluster.wait_converged(3)
-        },
-    )?;
+    let name = format!("4 -> 3, the node of broker {} powered off for good meanwhile", pod.broker);
+    world.step(&name, Some(&load), |world| {
+        world.cluster.scale(3)?;
+        wait_leaving(world)?;
+        world.provider.run("kill", &[&pod.node])?;
+        world.kubectl.run(&["delete", "node", &pod.node])?;
+        world.cluster.wait_converged(3)
+    })?;
     bring_back(world, &pod)?;
     world.judge(load).map(drop)
 }
