@@ -136,8 +136,10 @@ pub async fn run(options: Options, end: impl Future<Output = ()>) -> Result<(), 
         controllers.spawn(watch(scope, rings, Arc::clone(&passes)));
     }
     controllers.spawn(nodes::watch(client, move || {
-        // One that was not heard yet is enough.
-        doorbells.iter().for_each(|doorbell| drop(doorbell.try_send(())));
+        for doorbell in &doorbells {
+            // One ring that was not heard yet is enough.
+            let _ = doorbell.try_send(());
+        }
     }));
     let outcome = tokio::select! {
         () = candidate.keep() => Err(ControllerError::LeaseLost),

@@ -159,7 +159,8 @@ mod tests {
             "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
             "conditions": [{"type": "Ready", "status": "True"}],
         }});
-        let moved = json!({"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.2"}]}});
+        let moved =
+            json!({"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.2"}]}});
         let cordoned = json!({"spec": {"unschedulable": true}});
         let dead = json!({"spec": {"taints": [{"key": OUT_OF_SERVICE, "effect": "NoExecute"}]}});
         let none = json!({});

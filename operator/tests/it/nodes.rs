@@ -60,9 +60,13 @@ async fn a_label_that_changes_is_told_and_so_is_a_node_that_goes() {
     let (answers, coming) = mpsc::unbounded_channel();
     let (told, mut tidings) = mpsc::unbounded_channel();
     let client = serve(coming).await;
-    let watch = tokio::spawn(nodes::watch(client, move || drop(told.send(()))));
+    let watch = tokio::spawn(nodes::watch(client, move || {
+        let _ = told.send(());
+    }));
     let (relabelled, gone) = (node("n", 2, "b"), node("n", 3, "b"));
-    for answer in [(false, list), (true, event("MODIFIED", relabelled)), (true, event("DELETED", gone))] {
+    for answer in
+        [(false, list), (true, event("MODIFIED", relabelled)), (true, event("DELETED", gone))]
+    {
         answers.send(answer).unwrap();
         let next = tokio::time::timeout(Duration::from_secs(20), tidings.recv()).await;
         assert_eq!(next.unwrap(), Some(()));

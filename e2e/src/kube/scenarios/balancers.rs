@@ -38,7 +38,10 @@ fn balanced(world: &mut World) -> Result<()> {
         wait_for(world, 3, true)
     })?;
     let start = bootstrap(world)?;
-    ensure(start.starts_with(&format!("{}:", address(START))), format!("clients start at {start}"))?;
+    ensure(
+        start.starts_with(&format!("{}:", address(START))),
+        format!("clients start at {start}"),
+    )?;
     check_told(world, &start)?;
     let before = world.cluster.pods()?;
     let topic = format!("balanced-{}", std::process::id());

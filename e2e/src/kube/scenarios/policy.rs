@@ -60,7 +60,9 @@ fn wait_for(world: &World, is_wanted: bool) -> Result<()> {
         let object = world.cluster.object()?;
         let policy = world.kubectl.find("networkpolicy", name)?;
         let is_so = match &policy {
-            Some(policy) => is_wanted && ports(policy, name) == ["peer: 2", "kafka: all", "http: 1"],
+            Some(policy) => {
+                is_wanted && ports(policy, name) == ["peer: 2", "kafka: all", "http: 1"]
+            }
             None => !is_wanted,
         };
         if is_so && condition(&object, "Quiesced") == Some("True") {
