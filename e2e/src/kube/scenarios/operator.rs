@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::{Scenario, ensure};
 use crate::kube::client::RATE;
-use crate::kube::cluster::STALL;
+use crate::kube::cluster::{PACE, STALL};
 use crate::kube::kubectl::text;
 use crate::kube::world::World;
+use crate::wait::{self, Look};
 
 pub(super) const REPLACED: Scenario = Scenario {
     name: "operator-replaced",
@@ -166,6 +167,7 @@ fn no_api(world: &mut World) -> Result<()> {
 fn quiet(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
     world.cluster.wait_converged(3)?;
+    wait_told(world)?;
     let path = world.provider.run("audit", &[])?.trim().to_owned();
     let begin = std::fs::read_to_string(&path).context("the audit log")?.len();
     let minutes = if world.is_strict { 5 } else { 1 };
@@ -177,6 +179,25 @@ fn quiet(world: &mut World) -> Result<()> {
     let writes = writes(all.get(begin..).context("the audit log was rotated")?);
     world.judge(load)?;
     ensure(writes.is_empty(), format!("the operator wrote: {writes:?}"))
+}
+
+/// Waits until status tells of the load's topic, and of who leads it: that is one write, and no more of them
+/// are to come.
+fn wait_told(world: &World) -> Result<()> {
+    wait::until_every(PACE, "the new topic in status", STALL, || {
+        let object = world.cluster.object()?;
+        let brokers = object.pointer("/status/brokers").and_then(Value::as_array);
+        let number = |broker: &Value, key: &str| broker.get(key).and_then(Value::as_u64);
+        let line = |broker: &Value| {
+            let (groups, leaders) = (number(broker, "groups")?, number(broker, "leaders")?);
+            Some((number(broker, "id")?, groups, leaders))
+        };
+        let told: Vec<_> = brokers.into_iter().flatten().filter_map(line).collect();
+        let nodes = world.cluster.describe()?;
+        let mut seen = nodes.iter().map(|n| (n.broker.into(), n.replicas.into(), n.leaders.into()));
+        let is_told = nodes.len() == 3 && seen.all(|line| told.contains(&line));
+        if is_told { Ok(Look::Done(())) } else { wait::at((told, nodes.len())) }
+    })
 }
 
 /// What the operator wrote besides its Lease, by verb and resource, out of the API server's log.
