@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::faults::victim;
+use super::faults::{delete, victim, wait_renewed};
 use super::{Scenario, ensure};
 use crate::kube::client::RATE;
 use crate::kube::cluster::{PACE, Pod, STALL, summary};
@@ -54,6 +54,7 @@ fn for_good(world: &mut World) -> Result<()> {
 
 fn while_shrinking(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
+    world.step("every broker on a node of its own", Some(&load), |world| spread(world))?;
     world.step("3 -> 4", Some(&load), |world| {
         world.cluster.scale(4)?;
         world.cluster.wait_converged(4)
@@ -69,6 +70,26 @@ fn while_shrinking(world: &mut World) -> Result<()> {
     })?;
     bring_back(world, &pod)?;
     world.judge(load).map(drop)
+}
+
+/// Gives brokers that share a node (one was lost, or they came back to old volumes) new volumes, until none
+/// do. Volumes of brokers that are no more go: the next ones would have to be where they are.
+fn spread(world: &World) -> Result<()> {
+    let pods = world.cluster.pods()?;
+    let used: Vec<String> = pods.iter().map(|pod| format!("data-{}", pod.name)).collect();
+    for claim in world.cluster.claims()?.iter().filter(|claim| !used.contains(claim)) {
+        delete(world, "persistentvolumeclaim", &[claim])?;
+    }
+    for _ in 0..3 {
+        let pods = world.cluster.pods()?;
+        let shares = |pod: &&Pod| pods.iter().filter(|other| other.node == pod.node).count() > 1;
+        let Some(pod) = pods.iter().rfind(shares) else { break };
+        delete(world, "persistentvolumeclaim", &[&format!("data-{}", pod.name)])?;
+        delete(world, "pod", &[&pod.name])?;
+        wait_renewed(world, pod)?;
+        world.cluster.wait_converged(3)?;
+    }
+    Ok(())
 }
 
 /// Waits until some broker leaves, or has left.
