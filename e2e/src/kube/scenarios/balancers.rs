@@ -5,6 +5,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::listeners::{addresses, bootstrap, brokers_of, check_told, services, set, wait_for};
+use super::racks::TOLD_WITHIN;
 use super::{Scenario, ensure};
 use crate::kube::client;
 use crate::kube::cluster::{PACE, STALL, summary};
@@ -51,6 +52,8 @@ fn balanced(world: &mut World) -> Result<()> {
         wait_told(world, 1, OTHER)?;
         check_told(world, &start)
     })?;
+    let took = world.steps.last().map(|step| step.took).unwrap_or_default();
+    ensure(!world.is_strict || took <= TOLD_WITHIN, format!("told only after {took:?}"))?;
     ensure(world.cluster.pods()? == before, "another address restarts nobody")?;
     world.step("3 -> 4, without an address for broker 4 yet", Some(&load), |world| {
         world.cluster.scale(4)?;

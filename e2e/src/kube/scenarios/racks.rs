@@ -15,7 +15,7 @@ use crate::kube::world::World;
 use crate::wait::{self, Look};
 
 /// Nobody waits for the next look at a cluster that rests, which may be 18 s away.
-const TOLD_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const TOLD_WITHIN: Duration = Duration::from_secs(10);
 const KEY: &str = "chronik.io/e2e-zone";
 
 pub(super) const LABELS: Scenario = Scenario {
