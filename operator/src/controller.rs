@@ -8,6 +8,8 @@ pub mod identities;
 pub mod lease;
 pub mod metrics;
 pub mod news;
+pub mod nodes;
+pub mod pause;
 pub mod stall;
 pub mod topics;
 
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use hyper::header::{HeaderValue, USER_AGENT};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::Api;
 use kube::core::{DeserializeGuard, ResourceExt as _};
 use kube::runtime::controller::{self, Action, Controller};
@@ -25,7 +27,9 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Client, Config, Resource};
+use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::cluster::ChronikCluster;
 use crate::fence::Fence;
@@ -37,6 +41,7 @@ use crate::side_effects::SideEffects;
 use cluster::Passes;
 use lease::Candidate;
 use metrics::Metrics;
+use pause::{PAUSE_MAX, Pause};
 use topics::TopicPasses;
 
 /// A watch that died is noticed after this long: kube itself has no timeout for reading.
@@ -123,10 +128,19 @@ pub async fn run(options: Options, end: impl Future<Output = ()>) -> Result<(), 
         passes.identities().clone(),
     ));
     let mut controllers = tokio::task::JoinSet::new();
+    let mut doorbells = Vec::new();
     for scope in Scope::of(&client, options.namespaces) {
+        let (doorbell, rings) = mpsc::channel(1);
+        doorbells.push(doorbell);
         controllers.spawn(topics::watch::watch(scope.clone(), Arc::clone(&topics)));
-        controllers.spawn(watch(scope, Arc::clone(&passes)));
+        controllers.spawn(watch(scope, rings, Arc::clone(&passes)));
     }
+    controllers.spawn(nodes::watch(client, move || {
+        for doorbell in &doorbells {
+            // One ring that was not heard yet is enough.
+            let _ = doorbell.try_send(());
+        }
+    }));
     let outcome = tokio::select! {
         () = candidate.keep() => Err(ControllerError::LeaseLost),
         _ = controllers.join_next() => Err(ControllerError::Ended),
@@ -164,15 +178,20 @@ impl Scope {
     }
 }
 
-async fn watch(scope: Scope, passes: Arc<Passes>) {
+/// Passes over clusters of one scope: those that changed, whose objects did, or, when it `rings`, all.
+async fn watch(scope: Scope, rings: mpsc::Receiver<()>, passes: Arc<Passes>) {
     let every = || watcher::Config::default().timeout(WATCH_S);
     let (label, value) = MANAGED_BY;
     let ours = || every().labels(&format!("{label}={value}"));
     let mut results = Box::pin(
         Controller::new(scope.api::<Watched>(), every())
             .with_config(controller::Config::default().concurrency(CONCURRENCY))
+            .trigger_backoff(Pause::default())
             .watches(scope.api::<StatefulSet>(), ours(), |set| cluster_of(&set))
             .watches(scope.api::<Pod>(), ours(), |pod| cluster_of(&pod))
+            // Their ports and load balancers are others' to choose.
+            .watches(scope.api::<Service>(), ours(), |service| cluster_of(&service))
+            .reconcile_all_on(ReceiverStream::new(rings))
             .run(pass, after_error, passes),
     );
     while let Some(result) = results.next().await {

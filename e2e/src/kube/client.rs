@@ -33,7 +33,9 @@ pub fn start(bootstrap: &str, topic: &str, replicas: i32) -> Result<Workload> {
 pub fn run(bootstrap: &str, topic: &str) -> Result<usize> {
     let load = start(bootstrap, topic, 3)?;
     load.wait_for_more(RATE as usize * 4, STALL)?;
-    Ok(load.finish(STALL)?.acked)
+    let acked = load.finish(STALL)?.acked;
+    delete_topic(bootstrap, topic)?;
+    Ok(acked)
 }
 
 /// Deletes a topic that was made with [`start`]. A cluster that is gone by now has none.

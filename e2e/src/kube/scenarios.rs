@@ -1,14 +1,17 @@
 //! What is done to a cluster, in the order in which it is done. Each scenario begins and ends with
 //! the cluster of `examples/three-brokers.yaml` at rest.
 
+mod balancers;
 mod baseline;
 mod certificates;
+mod exits;
 mod faults;
 mod install;
 mod lifecycle;
 mod listeners;
 mod lost;
 mod operator;
+mod policy;
 mod racks;
 mod refusals;
 mod roll;
@@ -58,13 +61,15 @@ pub const ALL: &[Scenario] = &[
     certificates::LOST,
     operator::REPLACED,
     operator::TWO,
-    operator::EXITS,
+    exits::EXITS,
     operator::WIPED_STATUS,
     operator::UPGRADED,
     operator::NO_API,
     operator::QUIET,
     racks::LABELS,
     listeners::OUTSIDE,
+    balancers::BALANCED,
+    policy::POLICY,
     topics::OBJECTS,
     topics::NAMESPACE,
     lifecycle::RECREATED,

@@ -288,10 +288,13 @@ impl Platform for Kube {
         )?;
         self.seen = seen::by_broker(sets, pods, claims);
         self.certificates.take(&self.inputs.names, secrets);
-        self.mark_gone().await?;
         self.look_at_listener_tls().await?;
-        self.see_racks().await?;
-        self.see_outside().await?;
+        let nodes = self.see_nodes().await?;
+        let nodes = nodes.as_deref();
+        self.mark_gone(nodes).await?;
+        let rack_label = self.inputs.wanted.rack_label.as_deref();
+        self.racks = racks::Racks::read(rack_label, &self.seen, nodes);
+        self.see_outside(nodes).await?;
         if self.inputs.image.1 == ImageFrom::Operator
             && let Some(image) = self.pinned_image()
         {

@@ -16,6 +16,7 @@ mod model;
 mod model_rolls;
 #[path = "../../plan/tests/it/model_steps.rs"]
 mod model_steps;
+mod nodes;
 mod policy;
 mod reconcile;
 mod topics;

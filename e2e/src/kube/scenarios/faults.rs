@@ -144,13 +144,13 @@ pub(super) fn victim(world: &World) -> Result<Pod> {
     pods.iter().find(alone).cloned().context("every node has two brokers or the operator")
 }
 
-fn delete(world: &World, kind: &str, names: &[&str]) -> Result<()> {
+pub(super) fn delete(world: &World, kind: &str, names: &[&str]) -> Result<()> {
     let arguments = [&["delete", kind, "--wait=false"], names].concat();
     world.kubectl.run(&arguments).map(drop)
 }
 
 /// Waits until the broker has another pod, which serves.
-fn wait_renewed(world: &World, old: &Pod) -> Result<()> {
+pub(super) fn wait_renewed(world: &World, old: &Pod) -> Result<()> {
     wait::until_every(PACE, &format!("broker {} anew", old.broker), STALL, || {
         let pods = world.cluster.pods()?;
         let is_new = |pod: &Pod| pod.broker == old.broker && pod.uid != old.uid && pod.is_ready;

@@ -52,12 +52,12 @@ fn outside(world: &mut World) -> Result<()> {
     world.judge(inside).map(drop)
 }
 
-fn set(world: &World, listener: &Value) -> Result<()> {
+pub(super) fn set(world: &World, listener: &Value) -> Result<()> {
     world.cluster.patch(&json!({"spec": {"listeners": {"external": listener}}}))
 }
 
 /// Waits until `brokers` are at rest, and each has a Service and an address outside, or none has.
-fn wait_for(world: &World, brokers: u32, listens: bool) -> Result<()> {
+pub(super) fn wait_for(world: &World, brokers: u32, listens: bool) -> Result<()> {
     let name = world.cluster.name();
     let mut expected: Vec<String> = Vec::new();
     if listens {
@@ -80,7 +80,7 @@ fn wait_for(world: &World, brokers: u32, listens: bool) -> Result<()> {
 }
 
 /// The names of the Services for clients outside.
-fn services(world: &World) -> Result<Vec<String>> {
+pub(super) fn services(world: &World) -> Result<Vec<String>> {
     let label = format!("chronik.io/cluster={},chronik.io/listener=external", world.cluster.name());
     let services = world.kubectl.list(&["services", "-l", &label])?;
     let mut names: Vec<String> =
@@ -90,7 +90,7 @@ fn services(world: &World) -> Result<Vec<String>> {
 }
 
 /// What status says of where clients outside find each broker.
-fn addresses(object: &Value) -> Vec<(u64, String)> {
+pub(super) fn addresses(object: &Value) -> Vec<(u64, String)> {
     let brokers = object.pointer("/status/brokers").and_then(Value::as_array);
     let address = |broker: &Value| {
         Some((broker.get("id")?.as_u64()?, text(broker, "/externalAddress").to_owned()))
@@ -99,7 +99,7 @@ fn addresses(object: &Value) -> Vec<(u64, String)> {
 }
 
 /// Where status says that clients outside start.
-fn bootstrap(world: &World) -> Result<String> {
+pub(super) fn bootstrap(world: &World) -> Result<String> {
     let object = world.cluster.object()?;
     let listeners = object.pointer("/status/listeners").and_then(Value::as_array);
     let mut listeners = listeners.into_iter().flatten();
@@ -110,7 +110,7 @@ fn bootstrap(world: &World) -> Result<String> {
 }
 
 /// A client outside is told what status says, and that is no name of a pod; one inside is told those.
-fn check_told(world: &World, bootstrap: &str) -> Result<()> {
+pub(super) fn check_told(world: &World, bootstrap: &str) -> Result<()> {
     let told = wait::until_every(PACE, "what clients outside are told", STALL, || {
         let mut says = addresses(&world.cluster.object()?);
         // A broker that was removed and has left its volume is listed too.
@@ -141,7 +141,7 @@ fn check_told(world: &World, bootstrap: &str) -> Result<()> {
 }
 
 /// The brokers as one of them tells whoever comes this way.
-fn brokers_of(address: &str) -> Result<Vec<(u64, String)>> {
+pub(super) fn brokers_of(address: &str) -> Result<Vec<(u64, String)>> {
     let request = DescribeClusterRequest::default();
     let answer: DescribeClusterResponse =
         Connection::open(address)?.call(ApiKey::DescribeCluster, 1, &request)?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::faults::victim;
+use super::faults::{delete, victim, wait_renewed};
 use super::{Scenario, ensure};
 use crate::kube::client::RATE;
 use crate::kube::cluster::{PACE, Pod, STALL, summary};
@@ -30,14 +30,14 @@ pub(super) const WHILE_SHRINKING: Scenario = Scenario {
 fn for_good(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
     let pod = victim(world)?;
-    let directory = world.cluster.directory(pod.broker)?;
+    let (directory, claims) = (world.cluster.directory(pod.broker)?, world.cluster.claims()?);
     world.step("a node powered off", Some(&load), |world| {
         world.provider.run("kill", &[&pod.node])?;
         load.wait_for_more(RATE as usize * 10, STALL)
     })?;
     // Silence alone is never taken for a loss.
     ensure(
-        world.cluster.claims()?.len() == 3 && world.cluster.pod(pod.broker)?.uid == pod.uid,
+        world.cluster.claims()? == claims && world.cluster.pod(pod.broker)?.uid == pod.uid,
         "nothing is given up before somebody says that the node is gone",
     )?;
     world.step("its Node deleted, until all brokers serve", Some(&load), |world| {
@@ -54,24 +54,42 @@ fn for_good(world: &mut World) -> Result<()> {
 
 fn while_shrinking(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
+    world.step("every broker on a node of its own", Some(&load), |world| spread(world))?;
     world.step("3 -> 4", Some(&load), |world| {
         world.cluster.scale(4)?;
         world.cluster.wait_converged(4)
     })?;
     let pod = victim(world)?;
-    world.step(
-        "4 -> 3, a node powered off for good when the first leaves",
-        Some(&load),
-        |world| {
-            world.cluster.scale(3)?;
-            wait_leaving(world)?;
-            world.provider.run("kill", &[&pod.node])?;
-            world.kubectl.run(&["delete", "node", &pod.node])?;
-            world.cluster.wait_converged(3)
-        },
-    )?;
+    let name = format!("4 -> 3, the node of broker {} powered off for good meanwhile", pod.broker);
+    world.step(&name, Some(&load), |world| {
+        world.cluster.scale(3)?;
+        wait_leaving(world)?;
+        world.provider.run("kill", &[&pod.node])?;
+        world.kubectl.run(&["delete", "node", &pod.node])?;
+        world.cluster.wait_converged(3)
+    })?;
     bring_back(world, &pod)?;
     world.judge(load).map(drop)
+}
+
+/// Gives brokers that share a node (one was lost, or they came back to old volumes) new volumes, until none
+/// do. Volumes of brokers that are no more go: the next ones would have to be where they are.
+fn spread(world: &World) -> Result<()> {
+    let pods = world.cluster.pods()?;
+    let used: Vec<String> = pods.iter().map(|pod| format!("data-{}", pod.name)).collect();
+    for claim in world.cluster.claims()?.iter().filter(|claim| !used.contains(claim)) {
+        delete(world, "persistentvolumeclaim", &[claim])?;
+    }
+    for _ in 0..3 {
+        let pods = world.cluster.pods()?;
+        let shares = |pod: &&Pod| pods.iter().filter(|other| other.node == pod.node).count() > 1;
+        let Some(pod) = pods.iter().rfind(shares) else { break };
+        delete(world, "persistentvolumeclaim", &[&format!("data-{}", pod.name)])?;
+        delete(world, "pod", &[&pod.name])?;
+        wait_renewed(world, pod)?;
+        world.cluster.wait_converged(3)?;
+    }
+    Ok(())
 }
 
 /// Waits until some broker leaves, or has left.

@@ -1,16 +1,16 @@
 //! The operator itself: gone, without an API server, and with nothing to do.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Scenario, ensure};
 use crate::kube::client::RATE;
-use crate::kube::cluster::STALL;
+use crate::kube::cluster::{PACE, STALL};
 use crate::kube::kubectl::text;
 use crate::kube::world::World;
+use crate::wait::{self, Look};
 
 pub(super) const REPLACED: Scenario = Scenario {
     name: "operator-replaced",
@@ -26,14 +26,6 @@ pub(super) const TWO: Scenario = Scenario {
     needs: &["exec"],
     is_short: false,
     run: two,
-};
-
-pub(super) const EXITS: Scenario = Scenario {
-    name: "operator-exits",
-    what: "the operator ends after every n-th thing that it does, throughout 3 -> 4 -> 3",
-    needs: &["exec"],
-    is_short: false,
-    run: exits,
 };
 
 pub(super) const WIPED_STATUS: Scenario = Scenario {
@@ -105,70 +97,6 @@ fn two(world: &mut World) -> Result<()> {
     world.judge(load).map(drop)
 }
 
-/// Every n in turn: with n = 1 it never does two things in one life.
-const EXIT_AFTER: [u32; 3] = [1, 2, 3];
-
-fn exits(world: &mut World) -> Result<()> {
-    let load = world.load(3)?;
-    for n in EXIT_AFTER {
-        world.release.set("env[0].name", "CHRONIK_EXIT_AFTER");
-        world.release.set("env[0].value", &n.to_string());
-        world.release.apply()?;
-        for (name, to) in [("3 -> 4", 4), ("4 -> 3", 3)] {
-            world.step(&format!("{name}, the operator ends after {n}"), Some(&load), |world| {
-                world.cluster.scale(to)?;
-                reach(world, to)
-            })?;
-        }
-    }
-    world.release.unset("env[0].name");
-    world.release.unset("env[0].value");
-    world.release.apply()?;
-    world.cluster.wait_converged(3)?;
-    world.judge(load).map(drop)
-}
-
-/// Waits for that many brokers at rest, and keeps the operator alive meanwhile.
-fn reach(world: &World, brokers: u32) -> Result<()> {
-    let mut last = Ok(());
-    for _ in 0..LOOKS_MAX {
-        revive(world)?;
-        last = world.cluster.wait_converged_for(brokers, GLANCE);
-        if last.is_ok() {
-            return Ok(());
-        }
-    }
-    last
-}
-
-/// A container that ends all the time is started ever later by Kubernetes: its pod is deleted, and its
-/// Lease with it, so that the next life begins at once.
-fn revive(world: &World) -> Result<()> {
-    for pod in world.release.kubectl.list(&["pods", "-l", OPERATOR_PODS])? {
-        let state = |path: &str| pod.pointer(&format!("/status/containerStatuses/0/state/{path}"));
-        let waits = state("waiting/reason").and_then(Value::as_str) == Some("CrashLoopBackOff");
-        if waits || state("terminated").is_some() {
-            let name = text(&pod, "/metadata/name");
-            world.release.kubectl.run(&[
-                "delete",
-                "pod",
-                name,
-                "--wait=false",
-                "--ignore-not-found",
-            ])?;
-            let lease = ["delete", "lease", "chronik-operator", "--ignore-not-found"];
-            world.release.kubectl.run(&lease)?;
-        }
-    }
-    Ok(())
-}
-
-const OPERATOR_PODS: &str = "app.kubernetes.io/name=chronik-operator";
-/// How long one look for rest may see nothing move.
-const GLANCE: Duration = Duration::from_secs(5);
-/// How many looks one change may take: each ends with nothing having moved.
-const LOOKS_MAX: usize = 200;
-
 fn wiped_status(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
     for (name, to) in [("3 -> 4", 4), ("4 -> 3", 3)] {
@@ -239,6 +167,7 @@ fn no_api(world: &mut World) -> Result<()> {
 fn quiet(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
     world.cluster.wait_converged(3)?;
+    wait_told(world)?;
     let path = world.provider.run("audit", &[])?.trim().to_owned();
     let begin = std::fs::read_to_string(&path).context("the audit log")?.len();
     let minutes = if world.is_strict { 5 } else { 1 };
@@ -250,6 +179,25 @@ fn quiet(world: &mut World) -> Result<()> {
     let writes = writes(all.get(begin..).context("the audit log was rotated")?);
     world.judge(load)?;
     ensure(writes.is_empty(), format!("the operator wrote: {writes:?}"))
+}
+
+/// Waits until status tells of the load's topic, and of who leads it: that is one write, and no more of them
+/// are to come.
+fn wait_told(world: &World) -> Result<()> {
+    wait::until_every(PACE, "the new topic in status", STALL, || {
+        let object = world.cluster.object()?;
+        let brokers = object.pointer("/status/brokers").and_then(Value::as_array);
+        let number = |broker: &Value, key: &str| broker.get(key).and_then(Value::as_u64);
+        let line = |broker: &Value| {
+            let (groups, leaders) = (number(broker, "groups")?, number(broker, "leaders")?);
+            Some((number(broker, "id")?, groups, leaders))
+        };
+        let told: Vec<_> = brokers.into_iter().flatten().filter_map(line).collect();
+        let nodes = world.cluster.describe()?;
+        let mut seen = nodes.iter().map(|n| (n.broker.into(), n.replicas.into(), n.leaders.into()));
+        let is_told = nodes.len() == 3 && seen.all(|line| told.contains(&line));
+        if is_told { Ok(Look::Done(())) } else { wait::at((told, nodes.len())) }
+    })
 }
 
 /// What the operator wrote besides its Lease, by verb and resource, out of the API server's log.

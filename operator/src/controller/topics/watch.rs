@@ -9,7 +9,7 @@ use kube::runtime::reflector::Store;
 use kube::runtime::watcher;
 use tokio_stream::StreamExt as _;
 
-use super::super::{CONCURRENCY, PASS_MAX, Scope, WATCH_S};
+use super::super::{CONCURRENCY, PASS_MAX, Pause, Scope, WATCH_S};
 use super::{Guarded, TopicPasses};
 use crate::platform::kube::error::KubeError;
 use crate::reconcile::describe;
@@ -24,7 +24,8 @@ struct Context {
 pub(in crate::controller) async fn watch(scope: Scope, passes: Arc<TopicPasses>) {
     let every = watcher::Config::default().timeout(WATCH_S);
     let controller = Controller::new(scope.api::<Guarded>(), every)
-        .with_config(controller::Config::default().concurrency(CONCURRENCY));
+        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .trigger_backoff(Pause::default());
     let context = Context { passes, others: controller.store() };
     let mut results = Box::pin(controller.run(pass, after_error, Arc::new(context)));
     while let Some(result) = results.next().await {

@@ -8,14 +8,13 @@ pub mod services;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronik_plan::{Refusal, Wait};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Node, Service};
 use kube::ResourceExt as _;
 
 use super::Kube;
 use super::error::KubeError;
 use super::inputs::Port;
 use super::names::LISTENER_LABEL;
-use super::nodes::unless_forbidden;
 use super::objects::Objects;
 use super::policy::is_refusal;
 use crate::api::external::{ExternalKind, ExternalListener, NodeAddressType};
@@ -41,7 +40,7 @@ impl Outside {
 
 impl Kube {
     /// Looks at the Services, and where they lead.
-    pub(super) async fn see_outside(&mut self) -> Result<(), KubeError> {
+    pub(super) async fn see_outside(&mut self, nodes: Option<&[Node]>) -> Result<(), KubeError> {
         let (label, value) = LISTENER_LABEL;
         let selector = format!("{},{label}={value}", self.inputs.names.selector());
         let services = self.objects.list::<Service>(&selector).await?;
@@ -49,10 +48,6 @@ impl Kube {
             services.into_iter().map(|service| (service.name_any(), service)).collect();
         let mut seen = Seen::default();
         if let Some(external) = &self.inputs.external {
-            let nodes = match reads_nodes(external) {
-                true => unless_forbidden(self.objects.nodes().await)?,
-                false => None,
-            };
             seen = addresses::read(&Around {
                 external,
                 names: &self.inputs.names,
@@ -60,7 +55,7 @@ impl Kube {
                 brokers: &self.brokers(),
                 workloads: &self.seen,
                 services: &services,
-                nodes: nodes.as_deref(),
+                nodes,
             });
         }
         self.outside = Outside { seen, services };
@@ -85,7 +80,7 @@ impl Kube {
 }
 
 /// Whether nodes have to be looked at to know where brokers are found.
-fn reads_nodes(external: &ExternalListener) -> bool {
+pub(super) fn reads_nodes(external: &ExternalListener) -> bool {
     external.kind == ExternalKind::NodePort
         && external.node_address != Some(NodeAddressType::InternalIP)
 }

@@ -7,9 +7,11 @@ use k8s_openapi::api::core::v1::{Node, NodeSelectorTerm, PersistentVolume};
 
 use super::Kube;
 use super::error::{KubeError, status_code};
+use super::external::reads_nodes;
 
 const HOST: &str = "kubernetes.io/hostname";
-const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+/// The taint of a node that somebody has given up.
+pub const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// Whether this volume is tied to nodes of which none is there any more.
 #[must_use]
@@ -37,31 +39,41 @@ fn tied_to(volume: &PersistentVolume) -> Option<Vec<String>> {
 }
 
 impl Kube {
+    /// The nodes, if this pass goes by any of them; none without the right to read them.
+    pub(super) async fn see_nodes(&self) -> Result<Option<Vec<Node>>, KubeError> {
+        let external = self.inputs.external.as_ref();
+        let is_asked = self.inputs.wanted.rack_label.is_some()
+            || external.is_some_and(reads_nodes)
+            || !self.unplaced_volumes().is_empty();
+        if is_asked { unless_forbidden(self.objects.nodes().await) } else { Ok(None) }
+    }
+
     /// Marks the volumes of brokers that cannot be placed because their node is gone. Without the right to
     /// read nodes and volumes nothing is marked, and people have to say it.
-    pub(super) async fn mark_gone(&mut self) -> Result<(), KubeError> {
-        let unplaced = self.seen.iter().filter(|(_, workload)| workload.is_unplaced());
-        let claims = unplaced.filter_map(|(id, workload)| {
-            let volume = workload.claim.as_ref()?.spec.as_ref()?.volume_name.clone()?;
-            Some((*id, volume))
-        });
-        let claims: Vec<(BrokerId, String)> = claims.collect();
-        if claims.is_empty() {
-            return Ok(());
-        }
-        let Some(nodes) = unless_forbidden(self.objects.nodes().await)? else { return Ok(()) };
-        for (id, name) in claims {
+    pub(super) async fn mark_gone(&mut self, nodes: Option<&[Node]>) -> Result<(), KubeError> {
+        let Some(nodes) = nodes else { return Ok(()) };
+        for (id, name) in self.unplaced_volumes() {
             let volume = unless_forbidden(self.objects.volume(&name).await)?.flatten();
-            let gone = volume.is_some_and(|volume| is_gone(&volume, &nodes));
+            let gone = volume.is_some_and(|volume| is_gone(&volume, nodes));
             if let Some(workload) = self.seen.get_mut(&id) {
                 workload.gone = gone;
             }
         }
         Ok(())
     }
+
+    /// The volumes of brokers whose pods wait for a node.
+    fn unplaced_volumes(&self) -> Vec<(BrokerId, String)> {
+        let unplaced = self.seen.iter().filter(|(_, workload)| workload.is_unplaced());
+        let volumes = unplaced.filter_map(|(id, workload)| {
+            let volume = workload.claim.as_ref()?.spec.as_ref()?.volume_name.clone()?;
+            Some((*id, volume))
+        });
+        volumes.collect()
+    }
 }
 
-pub(super) fn unless_forbidden<T>(answer: Result<T, KubeError>) -> Result<Option<T>, KubeError> {
+fn unless_forbidden<T>(answer: Result<T, KubeError>) -> Result<Option<T>, KubeError> {
     match answer {
         Err(KubeError::Api { source, .. }) if status_code(&source) == Some(403) => Ok(None),
         other => other.map(Some),

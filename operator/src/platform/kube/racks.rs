@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use chronik_plan::{BrokerId, Refusal};
 use k8s_openapi::api::core::v1::Node;
 
-use super::Kube;
-use super::error::KubeError;
 use super::inputs::Inputs;
-use super::nodes::unless_forbidden;
 use super::seen::Workload;
 
 /// Where brokers stand, from one look.
@@ -21,14 +18,15 @@ pub struct Racks {
 }
 
 impl Racks {
-    /// Reads the label `key` of the nodes that pods are on. `nodes` is `None` without the right to
-    /// read them. A pod that is not placed yet is not known, which is no trouble.
+    /// Reads the label `key` of the nodes that pods are on, if there is one to read. `nodes` is `None`
+    /// without the right to read them. A pod that is not placed yet is not known, which is no trouble.
     #[must_use]
     pub fn read(
-        key: &str,
+        key: Option<&str>,
         workloads: &BTreeMap<BrokerId, Workload>,
         nodes: Option<&[Node]>,
     ) -> Racks {
+        let Some(key) = key else { return Racks::default() };
         let Some(nodes) = nodes else {
             let trouble =
                 "the operator has no right to read nodes: give it list on nodes".to_owned();
@@ -74,20 +72,6 @@ impl Racks {
     }
 }
 
-impl Kube {
-    /// Looks where brokers stand, if the manifest asks for it.
-    pub(super) async fn see_racks(&mut self) -> Result<(), KubeError> {
-        self.racks = match &self.inputs.wanted.rack_label {
-            None => Racks::default(),
-            Some(key) => {
-                let nodes = unless_forbidden(self.objects.nodes().await)?;
-                Racks::read(key, &self.seen, nodes.as_deref())
-            }
-        };
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -118,14 +102,15 @@ mod tests {
             (7, on(Some("n3"))),
         ]);
         let nodes = [node("n1", Some("a")), node("n2", Some("b")), node("n3", None)];
-        let racks = Racks::read(ZONE, &workloads, Some(&nodes));
+        let racks = Racks::read(Some(ZONE), &workloads, Some(&nodes));
         assert_eq!(racks.known, BTreeMap::from([(1, "a".into()), (2, "b".into())]));
         assert_eq!(racks.trouble.as_deref(), Some("nodes without that label: n3"));
-        let racks = Racks::read(ZONE, &workloads, None);
+        let racks = Racks::read(Some(ZONE), &workloads, None);
         assert_eq!(racks.known, BTreeMap::new());
         let expected = "the operator has no right to read nodes: give it list on nodes";
         assert_eq!(racks.trouble.as_deref(), Some(expected));
-        let racks = Racks::read(ZONE, &workloads, Some(&nodes[..2]));
+        let racks = Racks::read(Some(ZONE), &workloads, Some(&nodes[..2]));
         assert_eq!(racks.trouble, None);
+        assert_eq!(Racks::read(None, &workloads, None), Racks::default(), "nobody asks");
     }
 }
