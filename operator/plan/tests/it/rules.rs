@@ -164,6 +164,21 @@ fn a_member_is_never_stopped_and_a_forgotten_broker_goes_in_two_passes() {
     assert!(held.waiting.iter().any(rule));
 }
 
+/// A leader whose disk hangs may be the last to hear who has joined.
+#[test]
+fn who_is_a_member_by_the_newest_image_is_not_stopped() {
+    let mut seen = quiet(3);
+    seen.processes.insert(4, up());
+    let mut newer = seen.nodes[&1].meta.clone().unwrap();
+    newer.applied += 1;
+    newer.brokers.insert(4, Member { meta_peer: peer(4), ..newer.brokers[&3].clone() });
+    for id in [2, 3] {
+        seen.nodes.get_mut(&id).unwrap().meta = Some(newer.clone());
+    }
+    let steps = steps(3, &seen);
+    assert!(!steps.contains(&Step::Stop(4)), "{steps:?}");
+}
+
 #[test]
 fn one_disruption_at_a_time() {
     let mut seen = quiet(3);
