@@ -15,6 +15,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
+/// What every look at a cluster lists; there is none of it.
+const OF_BROKERS: [&str; 4] = ["statefulsets", "pods", "persistentvolumeclaims", "secrets"];
+
 /// Objects by name, and what requests are answered with instead, if anything.
 #[derive(Default)]
 pub(crate) struct Api {
@@ -24,6 +27,8 @@ pub(crate) struct Api {
     /// The name of an object that cannot be written as it is asked for.
     pub(crate) invalid: Option<String>,
     pub(crate) writes: u32,
+    /// How often nodes, of which there are none, were listed.
+    pub(crate) looks_at_nodes: u32,
 }
 
 impl Api {
@@ -39,6 +44,13 @@ impl Api {
             Method::GET if matches!(name, "networkpolicies" | "services") => {
                 let items: Vec<&Value> = self.kept.values().collect();
                 (200, json!({"metadata": {}, "items": items}))
+            }
+            Method::GET if name == "nodes" => {
+                self.looks_at_nodes += 1;
+                (200, json!({"metadata": {}, "items": []}))
+            }
+            Method::GET if OF_BROKERS.contains(&name) => {
+                (200, json!({"metadata": {}, "items": []}))
             }
             Method::GET => self.kept.get(name).map_or(gone, |object| (200, object.clone())),
             Method::PATCH if self.invalid.as_deref() == Some(name) => refusal(422),

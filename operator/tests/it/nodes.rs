@@ -1,10 +1,13 @@
-//! The watch of nodes against an API server that says what the test wants it to.
+//! Nodes are listed once a look, if anything goes by them; and the watch that says when it is time for one,
+//! against an API server that says what the test wants it to.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chronik_operator::controller::nodes;
+use chronik_operator::platform::Platform as _;
+use chronik_operator::platform::kube::Kube;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -13,6 +16,9 @@ use hyper_util::rt::TokioIo;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
+
+use crate::api_server::{self, Api};
+use crate::kube::inputs;
 
 /// An answer: whether to a watch, and with which words.
 type Answer = (bool, Value);
@@ -72,4 +78,21 @@ async fn a_label_that_changes_is_told_and_so_is_a_node_that_goes() {
         assert_eq!(next.unwrap(), Some(()));
     }
     watch.abort();
+}
+
+#[tokio::test]
+async fn one_look_lists_nodes_once_and_only_if_something_goes_by_them() {
+    for (spec, expected) in [
+        ("spec: {}", 0),
+        ("spec: {rack: {topologyKey: zone}}", 1),
+        ("spec: {listeners: {external: {type: nodePort}}}", 1),
+        ("spec: {listeners: {external: {type: loadBalancer}}}", 0),
+        ("spec: {listeners: {external: {type: nodePort, nodeAddress: InternalIP}}}", 0),
+        ("spec: {rack: {topologyKey: zone}, listeners: {external: {type: nodePort}}}", 1),
+    ] {
+        let api = Arc::new(std::sync::Mutex::new(Api::default()));
+        let objects = api_server::serve(Arc::clone(&api)).await;
+        Kube::new(objects, inputs(spec), true).observe().await.unwrap();
+        assert_eq!(api.lock().unwrap().looks_at_nodes, expected, "{spec}");
+    }
 }
