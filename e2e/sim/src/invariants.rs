@@ -226,7 +226,10 @@ impl Checks {
             ended = self.muted.pass(self.destroyed.started(node, core, damaged))?;
         }
         ended.extend(self.muted.pass(self.destroyed.check(node, core))?);
-        self.muted.pass(voters_not_destroyed::check(&self.confs, node, core, &ended))?;
+        // What is damaged is given up where the others can do without it.
+        if !self.truth.damaged.contains(&node) {
+            self.muted.pass(voters_not_destroyed::check(&self.confs, node, core, &ended))?;
+        }
         self.members.learn(core);
         self.muted.pass(self.images.check(node, core))?;
         self.muted.pass(voters_registered::check(node, core, &mut self.image_seen))?;

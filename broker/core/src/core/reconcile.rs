@@ -148,25 +148,42 @@ impl<D: Disk> Core<D> {
                 }
                 self.dirty.insert(id);
             }
-            Err(reason) => {
+            Err((reason, log)) => {
                 tracing::error!(group = %id, %reason, "replica stays offline");
-                self.offline.insert(id, Offline { peer, reason, log: None });
+                if log.is_none() {
+                    self.wal.condemn(id, peer, reason.clone());
+                }
+                self.offline.insert(id, Offline { peer, reason, log });
             }
         }
     }
 
-    fn opened(&mut self, id: PartitionId, log: GroupLog<D>) -> Result<Replica<D>, String> {
-        let (applied, state) = log.last_state().map_err(|error| with_causes(&error))?;
-        let is_meta = id == PartitionId::META;
-        let machine = if is_meta {
-            self.restore_meta(applied, state).map_err(|error| with_causes(&error))?;
-            Machine::Meta
-        } else {
-            self.machine_from(id, state).map_err(|error| with_causes(&error))?
+    /// The replica; or why there is none, and its log, which the next checkpoint must still name: what
+    /// nothing names would be made anew under the name that has voted.
+    fn opened(
+        &mut self,
+        id: PartitionId,
+        log: GroupLog<D>,
+    ) -> Result<Replica<D>, (String, Option<GroupLog<D>>)> {
+        let (applied, machine) = match self.restored(id, &log) {
+            Ok(restored) => restored,
+            Err(reason) => return Err((reason, Some(log))),
         };
-        let group = Group::open(self.group_settings(is_meta), id, log, applied)
-            .map_err(|error| with_causes(&error))?;
+        let settings = self.group_settings(id == PartitionId::META);
+        let group = Group::open(settings, id, log, applied);
+        let group = group.map_err(|error| (with_causes(&error), None))?;
         Ok(Replica::new(group, machine))
+    }
+
+    /// Up to where a log's newest checkpoint has applied it, and the state there.
+    fn restored(&mut self, id: PartitionId, log: &GroupLog<D>) -> Result<(Index, Machine), String> {
+        let (applied, state) = log.last_state().map_err(|error| with_causes(&error))?;
+        if id == PartitionId::META {
+            self.restore_meta(applied, state).map_err(|error| with_causes(&error))?;
+            return Ok((applied, Machine::Meta));
+        }
+        let machine = self.machine_from(id, state).map_err(|error| with_causes(&error))?;
+        Ok((applied, machine))
     }
 
     fn destroy_replica(&mut self, id: PartitionId) {

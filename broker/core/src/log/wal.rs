@@ -258,6 +258,13 @@ impl<D: Disk> Wal<D> {
         &self.tombstones
     }
 
+    /// Remembers a replica that was found damaged and whose log is gone from memory, so that nobody is
+    /// made anew under its name.
+    pub fn condemn(&mut self, id: PartitionId, peer: PeerId, reason: String) {
+        self.corrupt.insert(id, (peer, reason.clone()));
+        self.push(Record::Corrupt { id, peer, reason });
+    }
+
     /// Gives up a replica that was found damaged: it becomes a tombstone, its files are removed.
     pub fn destroy_corrupt(&mut self, id: PartitionId) {
         let Some((peer, _)) = self.corrupt.remove(&id) else { return };

@@ -1,6 +1,6 @@
-//! A broker destroys a replica only when its group does not count on it any more: not because the image
-//! of the cluster has not heard of its vote yet. A damaged one, which the others can do without, has
-//! its successor beside it.
+//! A broker whose disk is whole destroys a replica only when its group does not count on it any more: not
+//! because the image of the cluster has not heard of its vote yet. One that was thought damaged has its
+//! successor beside it.
 
 use chronik_core::core::Core;
 use chronik_core::ids::BrokerId;
