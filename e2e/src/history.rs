@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub enum Fate {
     /// No answer yet, or one that leaves it open (a timeout): it may be there or not.
     Maybe,
-    /// Acknowledged at this offset: it must be there, there, and once.
+    /// Acknowledged at this offset: it must be there, there, and once. Negative if the client was told none.
     Acked(i64),
 }
 

@@ -128,24 +128,24 @@ impl World {
                 self.checks.started(id);
                 self.after_flush(id);
             }
-            Ok(Err(error)) if self.checks.may_be_damaged(id) => {
-                self.note(&format!("{id:?} cannot start: {error}"));
-                self.wipe_damaged(id);
-            }
-            // What reading back writes may not fit. Its platform starts it until there is space.
-            Ok(Err(error))
-                if self.node(id).disk.free_bytes() < FREE_BYTES_MIN && is_full(&error) =>
-            {
-                self.coverage.count("starts without space");
-                self.note(&format!("{id:?} cannot start yet: no space"));
-                self.later(1_000_000, Event::Start(id));
-            }
-            Ok(Err(error)) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                self.fail("recovery", format!("{id:?} cannot start: {error}: {cause:?}"));
-            }
+            Ok(Err(error)) => self.cannot_start(id, &error),
             Err(panic) => self.fail("no panic", format!("{id:?} at its start: {}", words(&*panic))),
         }
+    }
+
+    fn cannot_start(&mut self, id: BrokerId, error: &OpenError) {
+        if self.checks.may_be_damaged(id) {
+            self.note(&format!("{id:?} cannot start: {error}"));
+            return self.wipe_damaged(id);
+        }
+        // What reading back writes may not fit. Its platform starts it until there is space.
+        if self.node(id).disk.free_bytes() < FREE_BYTES_MIN && is_full(error) {
+            self.coverage.count("starts without space");
+            self.note(&format!("{id:?} cannot start yet: no space"));
+            return self.later(1_000_000, Event::Start(id));
+        }
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        self.fail("recovery", format!("{id:?} cannot start: {error}: {cause:?}"));
     }
 
     fn config(&self, id: BrokerId, directory: Uuid) -> Config {

@@ -27,6 +27,16 @@ fn a_kept_promise_is_no_violation() {
 }
 
 #[test]
+fn an_acknowledgement_without_an_offset_promises_that_the_record_is_there() {
+    let mut history = good();
+    history.acked(0, 12, -1001);
+    assert_eq!(check(&history), []);
+    history.partitions.get_mut(&0).unwrap().received.truncate(2);
+    let lost = |serial, offset| Violation::Lost { partition: 0, offset, serial };
+    assert_eq!(check(&history), [lost(12, -1001), lost(13, 3)]);
+}
+
+#[test]
 fn an_unknown_record_may_be_there() {
     let found =
         violations(|records| records.push(Received { offset: 4, serial: 14, is_intact: true }));

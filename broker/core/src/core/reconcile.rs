@@ -139,40 +139,33 @@ impl<D: Disk> Core<D> {
 
     fn open_replica(&mut self, id: PartitionId, log: GroupLog<D>) {
         let peer = log.peer();
-        match self.opened(id, log) {
-            Ok(replica) => {
-                let sole = replica.group.is_sole_voter();
-                self.replicas.insert(id, replica);
+        let (applied, machine) = match self.restored(id, &log) {
+            Ok(restored) => restored,
+            // The next checkpoint must still name it: what nothing names would be made anew under the
+            // name that has voted.
+            Err(reason) => return self.stays_offline(id, Offline { peer, reason, log: Some(log) }),
+        };
+        let settings = self.group_settings(id == PartitionId::META);
+        match Group::open(settings, id, log, applied) {
+            Ok(group) => {
+                let sole = group.is_sole_voter();
+                self.replicas.insert(id, Replica::new(group, machine));
                 if let Some(replica) = self.replicas.get_mut(&id).filter(|_| sole) {
                     replica.group.campaign();
                 }
                 self.dirty.insert(id);
             }
-            Err((reason, log)) => {
-                tracing::error!(group = %id, %reason, "replica stays offline");
-                if log.is_none() {
-                    self.wal.condemn(id, peer, reason.clone());
-                }
-                self.offline.insert(id, Offline { peer, reason, log });
+            Err(error) => {
+                let reason = with_causes(&error);
+                self.wal.condemn(id, peer, reason.clone());
+                self.stays_offline(id, Offline { peer, reason, log: None });
             }
         }
     }
 
-    /// The replica; or why there is none, and its log, which the next checkpoint must still name: what
-    /// nothing names would be made anew under the name that has voted.
-    fn opened(
-        &mut self,
-        id: PartitionId,
-        log: GroupLog<D>,
-    ) -> Result<Replica<D>, (String, Option<GroupLog<D>>)> {
-        let (applied, machine) = match self.restored(id, &log) {
-            Ok(restored) => restored,
-            Err(reason) => return Err((reason, Some(log))),
-        };
-        let settings = self.group_settings(id == PartitionId::META);
-        let group = Group::open(settings, id, log, applied);
-        let group = group.map_err(|error| (with_causes(&error), None))?;
-        Ok(Replica::new(group, machine))
+    fn stays_offline(&mut self, id: PartitionId, offline: Offline<D>) {
+        tracing::error!(group = %id, reason = %offline.reason, "replica stays offline");
+        self.offline.insert(id, offline);
     }
 
     /// Up to where a log's newest checkpoint has applied it, and the state there.
