@@ -3,7 +3,7 @@
 
 use crate::desired::{Desired, VolumePolicy};
 use crate::mutant::{self, Mutant};
-use crate::observed::{BrokerId, Meta, NodeState, Observed, Process};
+use crate::observed::{BrokerId, Meta, Node, NodeState, Observed, Process};
 use crate::outcome::{Plan, Wait};
 use crate::size::Size;
 use crate::step::Step;
@@ -53,9 +53,6 @@ pub(crate) fn plan(desired: &Desired, view: &View<'_>, size: &Size, plan: &mut P
     if !silent.is_empty() {
         plan.waiting.push(Wait::Answer { brokers: silent });
     }
-    if !unregistered.is_empty() {
-        plan.waiting.push(Wait::Registration { brokers: unregistered });
-    }
     let early = |id| mutant::is(Mutant::StopMember) && size.leaving.contains(id);
     let forgotten = view.observed.processes.iter().filter(|(id, _)| !size.keeps(**id) || early(id));
     for (
@@ -72,12 +69,19 @@ pub(crate) fn plan(desired: &Desired, view: &View<'_>, size: &Size, plan: &mut P
         },
     ) in forgotten
     {
-        if *running {
+        // It may join, and be given replicas, before it is stopped: it leaves as a member does, then.
+        let joins = |node: &Node| node.state == NodeState::Uninitialized;
+        if *running && view.observed.nodes.get(id).is_some_and(joins) {
+            unregistered.push(*id);
+        } else if *running {
             plan.steps.push(Step::Stop(*id));
         }
         let is_its_turn = *running == mutant::is(Mutant::ForgetVolume);
         if *volume && is_its_turn && desired.when_scaled == VolumePolicy::Delete {
             plan.steps.push(Step::DeleteVolume(*id));
         }
+    }
+    if !unregistered.is_empty() {
+        plan.waiting.push(Wait::Registration { brokers: unregistered });
     }
 }

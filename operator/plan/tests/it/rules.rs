@@ -164,6 +164,21 @@ fn a_member_is_never_stopped_and_a_forgotten_broker_goes_in_two_passes() {
     assert!(held.waiting.iter().any(rule));
 }
 
+/// It could join, and be given replicas, between the look and the stop.
+#[test]
+fn a_broker_that_is_about_to_join_and_is_wanted_no_more_is_stopped_when_it_has_left() {
+    let mut seen = quiet(3);
+    seen.processes.insert(4, up());
+    let (state, cluster_id, meta) = (NodeState::Uninitialized, None, None);
+    let node = Node { state, cluster_id, meta, directory: "d4".into(), ..seen.nodes[&2].clone() };
+    seen.nodes.insert(4, node.clone());
+    let waiting = plan(&desired(3, VolumePolicy::Delete), &seen);
+    assert_eq!(waiting.steps, []);
+    assert_eq!(waiting.waiting, [Wait::Registration { brokers: vec![4] }]);
+    seen.nodes.insert(4, Node { state: NodeState::Retired, ..node });
+    assert_eq!(steps(3, &seen), [Step::Stop(4)]);
+}
+
 /// A leader whose disk hangs may be the last to hear who has joined.
 #[test]
 fn who_is_a_member_by_the_newest_image_is_not_stopped() {
