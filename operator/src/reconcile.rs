@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chronik_plan::{BrokerId, Meta, Plan, Step, plan};
+use chronik_plan::{BrokerId, Plan, Step, plan};
 
 use crate::admin::grpc;
 use crate::api::status::ClusterStatus;
@@ -135,9 +135,8 @@ impl<P: Platform> Reconciler<P> {
     }
 
     fn remember(&mut self, step: &Step, sight: &Sight) {
-        if let Step::Rebalance { to } = step {
-            let image = sight.observed.nodes.get(to).and_then(|n| n.meta.as_ref());
-            self.rebalanced_at = image.map(Meta::replica_counts);
+        if matches!(step, Step::Rebalance { .. }) {
+            self.rebalanced_at = sight.observed.replica_counts();
         }
     }
 }

@@ -246,9 +246,7 @@ impl World {
         if self.operator.converged && self.operator.lost.take().is_some() {
             self.coverage.count("lost disks replaced");
         }
-        let images = observed.nodes.values().filter_map(|node| node.meta.as_ref());
-        let newest = images.max_by_key(|meta| meta.applied);
-        let counts = newest.map(chronik_plan::Meta::replica_counts);
+        let counts = observed.replica_counts();
         self.operator.pass = Pass::Acting { steps: plan.steps.into(), waits_for: None, counts };
         self.next_step();
     }

@@ -43,9 +43,15 @@ impl Observed {
     /// same counts can come back for another reason.
     #[must_use]
     pub fn still_rebalanced_at(&self) -> Option<BTreeMap<BrokerId, u32>> {
-        let Sight::Leader(view) = look(self) else { return self.rebalanced_at.clone() };
-        let counts = view.meta.replica_counts();
+        let Some(counts) = self.replica_counts() else { return self.rebalanced_at.clone() };
         self.rebalanced_at.clone().filter(|before| *before == counts)
+    }
+
+    /// How many replicas each broker carries, as plans go by it; none while nobody leads the cluster.
+    #[must_use]
+    pub fn replica_counts(&self) -> Option<BTreeMap<BrokerId, u32>> {
+        let Sight::Leader(view) = look(self) else { return None };
+        Some(view.meta.replica_counts())
     }
 }
 
@@ -142,9 +148,13 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// The newest image that any of `nodes` has.
+    pub(crate) fn newest<'a>(nodes: impl Iterator<Item = &'a Node>) -> Option<&'a Meta> {
+        nodes.filter_map(|node| node.meta.as_ref()).max_by_key(|meta| meta.applied)
+    }
+
     /// How many replicas each broker carries.
-    #[must_use]
-    pub fn replica_counts(&self) -> BTreeMap<BrokerId, u32> {
+    pub(crate) fn replica_counts(&self) -> BTreeMap<BrokerId, u32> {
         self.brokers.iter().map(|(id, member)| (*id, member.replicas)).collect()
     }
 }

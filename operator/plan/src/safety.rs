@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use crate::birth::is_unanimous;
 use crate::desired::Desired;
 use crate::mutant::{self, Mutant};
-use crate::observed::{BrokerId, Conf, Group, META_TOPIC, NodeState, Observed, PeerId, broker_of};
+use crate::observed::{
+    BrokerId, Conf, Group, META_TOPIC, Meta, NodeState, Observed, PeerId, broker_of,
+};
 use crate::outcome::{Plan, Wait};
 use crate::roll;
 use crate::step::{Change, Step};
@@ -136,8 +138,7 @@ fn wipe_only_retired(step: &Step, scene: &Scene<'_>) -> Result<(), String> {
         .nodes
         .get(to)
         .is_some_and(|n| n.state == NodeState::Retired && n.directory == *directory);
-    let images = scene.observed.nodes.values().filter_map(|n| n.meta.as_ref());
-    let newest = images.max_by_key(|m| m.applied);
+    let newest = Meta::newest(scene.observed.nodes.values());
     let in_use =
         newest.is_some_and(|m| m.brokers.values().any(|member| member.directory == *directory));
     if retired && !in_use {

@@ -41,9 +41,9 @@ pub(crate) fn look(observed: &Observed) -> Sight<'_> {
     });
     if let Some((leader, meta, group)) = leading.max_by_key(|(_, _, group)| group.term) {
         let cluster = &observed.nodes[&leader].cluster_id;
-        let others = observed.nodes.values().filter(|n| n.cluster_id == *cluster);
-        let newer = others.filter_map(|n| n.meta.as_ref()).filter(|m| m.applied > meta.applied);
-        let meta = newer.max_by_key(|m| m.applied).unwrap_or(meta);
+        let members = observed.nodes.values().filter(|n| n.cluster_id == *cluster);
+        let newer = Meta::newest(members).filter(|newest| newest.applied > meta.applied);
+        let meta = newer.unwrap_or(meta);
         return Sight::Leader(View { observed, leader, meta, group });
     }
     let in_cluster = observed.nodes.values().any(|n| n.cluster_id.is_some());
@@ -51,7 +51,7 @@ pub(crate) fn look(observed: &Observed) -> Sight<'_> {
         return Sight::NoCluster;
     }
     let images = observed.nodes.values().filter(|n| n.state != NodeState::Retired);
-    Sight::NoLeader { image: images.filter_map(|n| n.meta.as_ref()).max_by_key(|m| m.applied) }
+    Sight::NoLeader { image: Meta::newest(images) }
 }
 
 impl<'a> View<'a> {

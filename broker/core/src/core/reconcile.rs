@@ -116,8 +116,7 @@ impl<D: Disk> Core<D> {
 
     fn place(&mut self, id: PartitionId, wanted: &meta::partitions::Replica) {
         // A replica that was here and is destroyed never comes back under its old name.
-        let buried = self.wal.tombstones().get(&id).is_some_and(|peer| *peer >= wanted.peer);
-        if buried && !mutant::is(Mutant::ForgetTombstone) {
+        if self.has_ended(id, wanted.peer) && !mutant::is(Mutant::ForgetTombstone) {
             return;
         }
         let image = wanted.born.then(|| birth_image(&wanted.initial_voters));
@@ -205,9 +204,9 @@ impl<D: Disk> Core<D> {
         }
         let offline = self.offline.iter().map(|(id, offline)| (*id, offline.peer));
         let damaged = self.damaged.iter().map(|(id, damaged)| (*id, damaged.peer));
-        let buried = self.wal.tombstones().iter().filter_map(|(id, buried)| {
+        let buried = self.wal.tombstones().keys().filter_map(|id| {
             let wanted = self.meta.replica_on(*id, self.me())?.peer;
-            (self.held(*id).is_none() && wanted <= *buried).then_some((*id, wanted))
+            (self.held(*id).is_none() && self.has_ended(*id, wanted)).then_some((*id, wanted))
         });
         let mut ended = offline.chain(damaged).chain(buried);
         let Some((id, peer)) = ended.find(|(id, peer)| self.meta.can_replace(*id, *peer)) else {

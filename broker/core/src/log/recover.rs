@@ -232,8 +232,7 @@ impl<D: Disk> Replay<D> {
             if let Some(reason) = reason {
                 let peer = group.peer();
                 self.groups.remove(&id);
-                self.wal.corrupt.insert(id, (peer, reason.clone()));
-                self.wal.push(Record::Corrupt { id, peer, reason });
+                self.wal.condemn(id, peer, reason);
             }
         }
         self.wal.sync_wanted = true;

@@ -4,7 +4,9 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::listeners::{addresses, bootstrap, brokers_of, check_told, services, set, wait_for};
+use super::listeners::{
+    addresses, bootstrap, brokers_of, check_told, services, set, shrink_and_remove, wait_for,
+};
 use super::racks::TOLD_WITHIN;
 use super::{Scenario, ensure};
 use crate::kube::client;
@@ -67,15 +69,7 @@ fn balanced(world: &mut World) -> Result<()> {
         wait_for(world, 4, true)?;
         check_told(world, &start)
     })?;
-    world.step("4 -> 3 under a client outside", Some(&load), |world| {
-        world.cluster.scale(3)?;
-        wait_for(world, 3, true)
-    })?;
-    world.judge(load)?;
-    world.step("the listener removed", Some(&inside), |world| {
-        set(world, &Value::Null)?;
-        wait_for(world, 3, false)
-    })?;
+    shrink_and_remove(world, load, &inside)?;
     for number in (START..=START + 4).chain([OTHER]) {
         world.provider.run("unroute", &[&address(number)])?;
     }

@@ -12,6 +12,7 @@ use crate::kube::kubectl::text;
 use crate::kube::world::World;
 use crate::raw::Connection;
 use crate::wait::{self, Look};
+use crate::workload::Workload;
 
 pub(super) const OUTSIDE: Scenario = Scenario {
     name: "listeners",
@@ -36,20 +37,29 @@ fn outside(world: &mut World) -> Result<()> {
         wait_for(world, 4, true)
     })?;
     check_told(world, &bootstrap)?;
-    world.step("4 -> 3 under a client outside", Some(&load), |world| {
+    shrink_and_remove(world, load, &inside)?;
+    world.judge(inside).map(drop)
+}
+
+/// 4 -> 3 under the load from outside, and then no listener for clients outside any more.
+pub(super) fn shrink_and_remove(
+    world: &mut World,
+    outside: Workload,
+    inside: &Workload,
+) -> Result<()> {
+    world.step("4 -> 3 under a client outside", Some(&outside), |world| {
         world.cluster.scale(3)?;
         wait_for(world, 3, true)
     })?;
-    world.judge(load)?;
-    world.step("the listener removed", Some(&inside), |world| {
+    world.judge(outside)?;
+    world.step("the listener removed", Some(inside), |world| {
         set(world, &Value::Null)?;
         wait_for(world, 3, false)
     })?;
     let pods = world.cluster.pods()?;
     let left: Vec<&str> =
         pods.iter().filter(|pod| pod.port("external").is_some()).map(|p| p.name.as_str()).collect();
-    ensure(left.is_empty(), format!("{left:?} still listen for clients outside"))?;
-    world.judge(inside).map(drop)
+    ensure(left.is_empty(), format!("{left:?} still listen for clients outside"))
 }
 
 pub(super) fn set(world: &World, listener: &Value) -> Result<()> {
