@@ -75,6 +75,7 @@ mutants! {
     FetchBeforeNoop, "fetch-before-noop", "a leader serves reads once it knows what is committed";
     ProduceBeforeNoop, "produce-before-noop", "a leader takes records once it has applied its term's first entry";
     ForgetInFlight, "forget-in-flight", "sequences are checked against what is in flight";
+    ForgetRefused, "forget-refused", "what is behind a refused batch is refused until that one comes again";
     KeepInFlight, "keep-in-flight", "what was in flight ends with its term";
     ForgetProducers, "forget-producers", "a segment begins with the producers so far";
     OffsetsFromCounter, "offsets-from-counter", "the next offset comes from the log";

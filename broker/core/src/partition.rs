@@ -4,6 +4,7 @@
 pub mod fetch;
 pub mod produce;
 pub mod producers;
+pub mod refused;
 mod retention;
 
 use std::sync::Arc;

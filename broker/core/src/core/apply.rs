@@ -256,10 +256,13 @@ impl<D: Disk> Core<D> {
         if replica.leading.take().is_some() {
             tracing::info!(group = %id, term = replica.group.term(), "leads no more");
         }
+        let now = self.now.mono;
         let effects = match &mut replica.machine {
             Machine::Meta => Vec::new(),
             Machine::Groups(coordinator) => coordinator.step_down(),
             Machine::Records(partition) => {
+                // They are about to be told that this is not the leader.
+                partition.in_flight.oldest().for_each(|it| replica.refused.refuse(&it, now));
                 partition.in_flight.clear();
                 Vec::new()
             }

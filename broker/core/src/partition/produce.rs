@@ -8,10 +8,11 @@ use bytes::Bytes;
 
 use super::batch_info;
 use super::producers::{Appended, Check, ProducerBatch};
+use super::refused::RefusedBatches;
 use crate::core::input::Token;
 use crate::core::{AppendWaiter, Core, Leader, Machine};
 use crate::error::KafkaError;
-use crate::ids::{Index, Micros, Offset, Term};
+use crate::ids::{Index, Micros, Now, Offset, Term};
 use crate::log::disk::Disk;
 use crate::meta::Listener;
 use crate::meta::configs::TimestampType;
@@ -113,6 +114,9 @@ pub(crate) fn produce<D: Disk>(
 ) {
     let acks = request.acks;
     if let Err(error) = check_request(core, &request) {
+        if error.retriable() {
+            remember_all(core, &request);
+        }
         let body = ResponseBody::Produce(request.refused(error));
         return match acks {
             0 => core.close(token),
@@ -194,15 +198,16 @@ fn append<D: Disk>(
 ) -> Result<Append, Refused> {
     let id = super::named(core, topic, partition)?;
     let leader = core.leader_of(id);
-    let now = core.now.wall_ms;
-    let not_leader = Refused { leader, ..Refused::from(KafkaError::NotLeaderOrFollower) };
-    let Some(replica) = core.replicas.get_mut(&id) else { return Err(not_leader) };
+    let Now { mono, wall_ms: now } = core.now;
+    let not_leader = || Refused { leader, ..Refused::from(KafkaError::NotLeaderOrFollower) };
+    let Some(replica) = core.replicas.get_mut(&id) else { return Err(not_leader()) };
     let Machine::Records(partition) = &mut replica.machine else {
         return Err(KafkaError::InvalidTopicException.into());
     };
     let knows = replica.group.leads_and_knows() || mutant::is(Mutant::ProduceBeforeNoop);
     if !replica.group.leads() || !knows {
-        return Err(not_leader);
+        remember(&mut replica.refused, records.as_deref(), mono);
+        return Err(not_leader());
     }
     let records = records.ok_or(KafkaError::InvalidRecord)?;
     if records.len() > partition.config.max_message_bytes.min(BATCH_BYTES_MAX) {
@@ -212,16 +217,17 @@ fn append<D: Disk>(
     if header.is_transactional() {
         return Err(KafkaError::InvalidTxnState.into());
     }
-    let known = check_producer(partition, &header)?;
-    if let Some(known) = known {
-        return Ok(match known {
-            Known::Applied { base_offset, append_time } => {
-                Append::Known { base_offset, append_time }
-            }
-            Known::InFlight { index, base_offset, append_time } => {
-                Append::Waits { index, term: replica.group.term(), base_offset, append_time }
-            }
+    let producer = producer_batch(&header);
+    if let Some(batch) = &producer {
+        let known = check_producer(partition, &replica.refused, batch, mono);
+        let known = known.map_err(|error| match error {
+            KafkaError::NotLeaderOrFollower => not_leader(),
+            error => error.into(),
         });
+        if let Some(known) = known? {
+            replica.refused.take(batch, mono);
+            return Ok(known.append(replica.group.term()));
+        }
     }
     let stamps = partition.config.timestamp_type == TimestampType::LogAppendTime;
     let (header, records) = if stamps { stamp(&records, now)? } else { (header, records) };
@@ -229,16 +235,22 @@ fn append<D: Disk>(
     let (bytes, count) = (u64::from(info.len), u64::from(info.records));
     let proposed = match replica.group.propose_batch(info, records) {
         Ok(proposed) => proposed,
-        Err(NotProposed::NotLeader) => return Err(not_leader),
-        Err(NotProposed::Busy) => return Err(KafkaError::NotEnoughReplicas.into()),
+        Err(NotProposed::NotLeader) => return Err(not_leader()),
+        Err(NotProposed::Busy) => {
+            producer.iter().for_each(|batch| replica.refused.refuse(batch, mono));
+            return Err(KafkaError::NotEnoughReplicas.into());
+        }
     };
-    if header.has_producer() && !mutant::is(Mutant::ForgetInFlight) {
+    if let Some(batch) = &producer {
+        replica.refused.take(batch, mono);
         let appended = Appended {
             base_offset: proposed.base_offset,
             timestamp: header.max_timestamp,
             append_ms: now,
         };
-        partition.in_flight.append(proposed.index, &producer_batch(&header), &appended);
+        if !mutant::is(Mutant::ForgetInFlight) {
+            partition.in_flight.append(proposed.index, batch, &appended);
+        }
     }
     core.mark_dirty(id);
     core.count_uncommitted(id);
@@ -258,16 +270,34 @@ enum Known {
     InFlight { index: Index, base_offset: Offset, append_time: i64 },
 }
 
+impl Known {
+    fn append(self, term: Term) -> Append {
+        match self {
+            Known::Applied { base_offset, append_time } => {
+                Append::Known { base_offset, append_time }
+            }
+            Known::InFlight { index, base_offset, append_time } => {
+                Append::Waits { index, term, base_offset, append_time }
+            }
+        }
+    }
+}
+
 fn check_producer(
     partition: &super::Partition,
-    header: &BatchHeader,
-) -> Result<Option<Known>, Refused> {
-    if !header.has_producer() {
-        return Ok(None);
-    }
+    refused: &RefusedBatches,
+    batch: &ProducerBatch,
+    now: Micros,
+) -> Result<Option<Known>, KafkaError> {
     let stamps = partition.config.timestamp_type == TimestampType::LogAppendTime;
-    match partition.producers.check(&producer_batch(header), &partition.in_flight) {
-        Check::Append => Ok(None),
+    match partition.producers.check(batch, &partition.in_flight) {
+        // The one in front of it was told to come again, and so is this one.
+        Check::AppendFirst | Check::OutOfOrder
+            if refused.is_in_front_of(batch, now) && !mutant::is(Mutant::ForgetRefused) =>
+        {
+            Err(KafkaError::NotLeaderOrFollower)
+        }
+        Check::Append | Check::AppendFirst => Ok(None),
         Check::Duplicate { base_offset, timestamp } => {
             let append_time = if stamps { timestamp } else { -1 };
             Ok(Some(Known::Applied { base_offset, append_time }))
@@ -276,19 +306,41 @@ fn check_producer(
             let append_time = if stamps { timestamp } else { -1 };
             Ok(Some(Known::InFlight { index, base_offset, append_time }))
         }
-        Check::OutOfOrder => Err(KafkaError::OutOfOrderSequenceNumber.into()),
-        Check::InvalidEpoch => Err(KafkaError::InvalidProducerEpoch.into()),
-        Check::Invalid => Err(KafkaError::InvalidRecord.into()),
+        Check::OutOfOrder => Err(KafkaError::OutOfOrderSequenceNumber),
+        Check::InvalidEpoch => Err(KafkaError::InvalidProducerEpoch),
+        Check::Invalid => Err(KafkaError::InvalidRecord),
     }
 }
 
-fn producer_batch(header: &BatchHeader) -> ProducerBatch {
-    ProducerBatch {
+/// The whole request is refused: what it has of idempotent producers is remembered.
+fn remember_all<D: Disk>(core: &mut Core<D>, request: &ProduceRequest) {
+    let now = core.now.mono;
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let Ok(id) = super::named(core, &topic.topic, partition.index) else { continue };
+            if let Some(replica) = core.replicas.get_mut(&id) {
+                remember(&mut replica.refused, partition.records.as_deref(), now);
+            }
+        }
+    }
+}
+
+fn remember(refused: &mut RefusedBatches, records: Option<&[u8]>, now: Micros) {
+    if let Some(header) = records.and_then(|records| BatchHeader::parse(records).ok())
+        && let Some(batch) = producer_batch(&header)
+    {
+        refused.refuse(&batch, now);
+    }
+}
+
+/// The producer's part of a batch, if an idempotent producer made it.
+fn producer_batch(header: &BatchHeader) -> Option<ProducerBatch> {
+    header.has_producer().then_some(ProducerBatch {
         producer_id: header.producer_id,
         epoch: header.producer_epoch,
         base_sequence: header.base_sequence,
         count: header.records,
-    }
+    })
 }
 
 /// What an applied batch means to the partition's producers.

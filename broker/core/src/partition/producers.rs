@@ -55,8 +55,10 @@ pub struct Appended {
 /// What may be done with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// Append it.
+    /// Append it: it is what comes next.
     Append,
+    /// Append it: nothing is known of its producer, so nothing says that anything is missing.
+    AppendFirst,
     /// It is in the log already: answer as the first time.
     Duplicate {
         /// Where its first record is.
@@ -123,7 +125,7 @@ impl Producers {
         let last_applied =
             applied.and_then(|p| p.batches.back().map(|b| (p.epoch, b.last_sequence)));
         let last = last_proposed.map(|p| (p.epoch, p.last_sequence)).or(last_applied);
-        let Some((current, last_sequence)) = last else { return Check::Append };
+        let Some((current, last_sequence)) = last else { return Check::AppendFirst };
         if epoch < current {
             return Check::InvalidEpoch;
         }
@@ -279,6 +281,7 @@ struct Proposed {
     epoch: i16,
     base_sequence: i32,
     last_sequence: i32,
+    count: i32,
     /// Kept here, as the log gets the entry only at the end of the round.
     base_offset: Offset,
     timestamp: i64,
@@ -293,6 +296,7 @@ impl InFlight {
             epoch: batch.epoch,
             base_sequence: batch.base_sequence,
             last_sequence: batch.last_sequence(),
+            count: batch.count,
             base_offset: appended.base_offset,
             timestamp: appended.timestamp,
         });
@@ -312,6 +316,14 @@ impl InFlight {
                 }
             }
         }
+    }
+
+    /// The oldest batch of each producer.
+    pub fn oldest(&self) -> impl Iterator<Item = ProducerBatch> + '_ {
+        self.producers.iter().filter_map(|(id, batches)| {
+            let Proposed { epoch, base_sequence, count, .. } = *batches.front()?;
+            Some(ProducerBatch { producer_id: *id, epoch, base_sequence, count })
+        })
     }
 
     /// The leader leads no more, or a new term begins: what is in flight may never be applied.

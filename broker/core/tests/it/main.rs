@@ -20,6 +20,7 @@ mod produce;
 mod proposals;
 mod racks;
 mod records;
+mod refused;
 mod relaxed;
 mod retention;
 mod stalled;

@@ -109,6 +109,11 @@ pub(crate) fn batch(value: &[u8]) -> Bytes {
 /// Sends a batch to the leader, and does not wait.
 pub(crate) fn send(client: &mut Client, topic: &str, acks: i16, batch: Bytes) -> Token {
     client.broker = leader(client, topic);
+    send_here(client, topic, acks, batch)
+}
+
+/// Sends a batch to whoever the client is at.
+fn send_here(client: &mut Client, topic: &str, acks: i16, batch: Bytes) -> Token {
     let partition = PartitionProduceData::default().with_records(Some(batch));
     let topic = TopicProduceData::default()
         .with_name(topic_name(topic))
@@ -129,6 +134,18 @@ pub(crate) fn sent(client: &mut Client, token: Token) -> (i16, i64) {
 
 pub(crate) fn produce(client: &mut Client, topic: &str, acks: i16, batch: Bytes) -> (i16, i64) {
     let token = send(client, topic, acks, batch);
+    sent(client, token)
+}
+
+/// Produces with acks=all at one broker, whether it leads or not.
+pub(crate) fn produce_at(
+    client: &mut Client,
+    at: BrokerId,
+    topic: &str,
+    batch: Bytes,
+) -> (i16, i64) {
+    client.broker = at;
+    let token = send_here(client, topic, -1, batch);
     sent(client, token)
 }
 

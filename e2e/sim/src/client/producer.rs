@@ -204,19 +204,18 @@ impl Producer {
         base: i64,
     ) -> Result<Action, Violation> {
         let Some((sequence, asked)) = self.under_way.pop_front() else { return Ok(Action::Wait) };
-        let at = self.batches.iter().position(|batch| batch.sequence == sequence);
         match error {
             None => {
+                let at = self.batches.iter().position(|batch| batch.sequence == sequence);
                 let batch = at.and_then(|at| self.batches.remove(at));
                 self.acked = asked;
                 self.acknowledged(env, base, &batch.map(|b| b.serials).unwrap_or_default())?;
             }
             Some(error) => {
                 self.last = Some(format!("{error:?}"));
-                // What an earlier batch that failed was to be followed by.
-                let follows = at.is_some_and(|at| at > 0);
-                let expected = error == KafkaError::OutOfOrderSequenceNumber && follows;
-                if !error.retriable() && !expected {
+                // Nor is a batch out of order behind one that failed: some clients would raise
+                // their epoch and send all anew, whether it is in the log or not.
+                if !error.retriable() {
                     return Err(Violation {
                         invariant: "errors are retriable",
                         what: format!("producer {} was told {error:?}", self.number),

@@ -29,8 +29,8 @@ fn check(producers: &Producers, batch: ProducerBatch, expected: Check) {
 
 #[test]
 fn an_unknown_producer_may_start_anywhere() {
-    check(&Producers::default(), batch(0, 0, 1), Check::Append);
-    check(&Producers::default(), batch(3, 41, 1), Check::Append);
+    check(&Producers::default(), batch(0, 0, 1), Check::AppendFirst);
+    check(&Producers::default(), batch(3, 41, 1), Check::AppendFirst);
 }
 
 #[test]
