@@ -5,8 +5,9 @@ use chronik_core::ids::{BrokerId, Index, PartitionId, PeerId};
 use raft::eraftpb::ConfChangeType;
 
 use crate::cluster::Cluster;
+use crate::kafka::Client;
 use crate::membership::{change, three};
-use crate::operator::operate;
+use crate::operator::{add_fourth, operate};
 use crate::records::{assert_holds, followers, leader, put, with_topic};
 
 /// The membership of the topic's group, as its leader has it: its voters, and the index of it.
@@ -19,20 +20,17 @@ fn members(cluster: &Cluster, leader: BrokerId) -> (Vec<PeerId>, Index) {
 fn order(
     cluster: &mut Cluster,
     leader: BrokerId,
-    peer: PeerId,
-    kind: ConfChangeType,
+    changes: &[(PeerId, ConfChangeType)],
 ) -> Result<AdminResponse, AdminError> {
     let (_, expected_conf_index) = members(cluster, leader);
-    let (topic, change) = ("t".into(), change(&[(peer, kind)]));
+    let (topic, change) = ("t".into(), change(changes));
     let request =
         AdminRequest::ChangeMembership { topic, partition: 0, change, expected_conf_index };
     cluster.order(leader, request)
 }
 
-/// `__meta` gives the place of a replica that was removed to a new one when it hears of the removal.
-/// If the old one were a voter again by then, it would be destroyed as one.
-#[test]
-fn a_removed_replica_is_not_added_again_before_the_cluster_knows_of_its_removal() {
+/// Three brokers: one leads `__meta`, another one the topic's group.
+fn two_leaders() -> (Client, BrokerId, BrokerId) {
     let mut client = with_topic(three(), &[]);
     let controller = client.cluster.controller();
     if leader(&mut client, "t") == controller {
@@ -43,6 +41,14 @@ fn a_removed_replica_is_not_added_again_before_the_cluster_knows_of_its_removal(
     }
     let leader = leader(&mut client, "t");
     assert!(followers(&mut client, "t").contains(&controller));
+    (client, controller, leader)
+}
+
+/// `__meta` gives the place of a replica that was removed to a new one when it hears of the removal.
+/// If the old one were a voter again by then, it would be destroyed as one.
+#[test]
+fn a_removed_replica_is_not_added_again_before_the_cluster_knows_of_its_removal() {
+    let (mut client, controller, leader) = two_leaders();
     let held = vec![put(&mut client, "t", b"before")];
     let cluster = &mut client.cluster;
     let (voters, _) = members(cluster, leader);
@@ -50,14 +56,14 @@ fn a_removed_replica_is_not_added_again_before_the_cluster_knows_of_its_removal(
 
     // No report gets through.
     cluster.cut(leader, controller);
-    let removed = order(cluster, leader, peer, ConfChangeType::RemoveNode);
+    let removed = order(cluster, leader, &[(peer, ConfChangeType::RemoveNode)]);
     assert!(matches!(removed, Ok(AdminResponse::MembershipChanged { .. })), "{removed:?}");
-    let added = order(cluster, leader, peer, ConfChangeType::AddLearnerNode);
+    let added = order(cluster, leader, &[(peer, ConfChangeType::AddLearnerNode)]);
     assert!(matches!(added, Err(AdminError::Stale(_))), "{added:?}");
     cluster.mend(leader, controller);
     cluster.run(2_000);
 
-    let added = order(cluster, leader, peer, ConfChangeType::AddLearnerNode);
+    let added = order(cluster, leader, &[(peer, ConfChangeType::AddLearnerNode)]);
     assert!(matches!(added, Err(AdminError::Stale(_))), "it has ended: {added:?}");
     operate(cluster);
     let (voters, _) = members(cluster, leader);
@@ -66,4 +72,77 @@ fn a_removed_replica_is_not_added_again_before_the_cluster_knows_of_its_removal(
     assert_eq!(voters.len(), 3);
     assert!(voters.iter().all(|voter| peers.contains(voter)), "{voters:?} of {peers:?}");
     assert_holds(&mut client, "t", &held);
+}
+
+/// Takes the replica on `broker` away from it, to the one that is left.
+fn drain(cluster: &mut Cluster, controller: BrokerId, broker: BrokerId) {
+    cluster.order(controller, AdminRequest::Cordon(broker)).unwrap();
+    cluster.order(controller, AdminRequest::Drain(broker)).unwrap();
+    cluster.order(controller, AdminRequest::Uncordon(broker)).unwrap();
+}
+
+/// Where the image of `broker` wants the topic's group to be.
+fn target(cluster: &Cluster, broker: BrokerId) -> Vec<PeerId> {
+    let (_, image) = cluster.nodes[&broker].core.image();
+    image.partitions().next().unwrap().1.target.clone()
+}
+
+fn held(cluster: &Cluster, broker: BrokerId) -> Option<PeerId> {
+    let mut held = cluster.nodes[&broker].core.held_replicas();
+    held.find(|(id, _)| *id != PartitionId::META).map(|(_, peer)| peer)
+}
+
+/// A fourth broker gets a replica that its group takes in before `__meta` hears of it; its place is
+/// taken away and given back `times` times. In the end that replica votes, and its broker, whose
+/// image was late, hears of it all.
+fn check_a_late_image(times: u32) {
+    let (mut client, controller, leader) = two_leaders();
+    let records = vec![put(&mut client, "t", b"before")];
+    let third = followers(&mut client, "t").into_iter().find(|id| *id != controller).unwrap();
+    let fourth = BrokerId(4);
+    let cluster = &mut client.cluster;
+    add_fourth(cluster);
+    assert_eq!(cluster.controller(), controller);
+    drain(cluster, controller, third);
+    cluster.run(200);
+    let peer = held(cluster, fourth).unwrap();
+    cluster.cut(controller, fourth);
+    cluster.cut(leader, controller);
+    let added = order(cluster, leader, &[(peer, ConfChangeType::AddLearnerNode)]);
+    assert!(matches!(added, Ok(AdminResponse::MembershipChanged { .. })), "{added:?}");
+    for _ in 1..times {
+        drain(cluster, controller, fourth);
+        drain(cluster, controller, third);
+    }
+    drain(cluster, controller, fourth);
+    cluster.mend(leader, controller);
+    // Time to report again.
+    cluster.run(1_500);
+    drain(cluster, controller, third);
+    cluster.run(200);
+    assert!(target(cluster, leader).contains(&peer), "the name of a member that lives");
+    let (voters, _) = members(cluster, leader);
+    let out = voters.into_iter().find(|peer| peer.broker() == third).unwrap();
+    let changes = [(peer, ConfChangeType::AddNode), (out, ConfChangeType::RemoveNode)];
+    let moved = order(cluster, leader, &changes);
+    assert!(matches!(moved, Ok(AdminResponse::MembershipChanged { .. })), "{moved:?}");
+    cluster.run(500);
+    assert_eq!(held(cluster, fourth), Some(peer));
+
+    cluster.mend(controller, fourth);
+    cluster.run(2_000);
+    assert_eq!(target(cluster, fourth), target(cluster, controller), "it has heard of all");
+    assert!(members(cluster, leader).0.contains(&peer));
+    assert_eq!(held(cluster, fourth), Some(peer), "a voter is not destroyed");
+    // It hears of it all again when it is started.
+    let disk = cluster.kill(fourth);
+    cluster.start(fourth, disk);
+    cluster.run(1_000);
+    assert_eq!(held(cluster, fourth), Some(peer), "nor by a start");
+    assert_holds(&mut client, "t", &records);
+}
+
+#[test]
+fn a_voter_whose_place_was_taken_away_and_given_back_is_not_destroyed_by_an_image_that_is_late() {
+    check_a_late_image(1);
 }
