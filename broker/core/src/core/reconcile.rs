@@ -72,14 +72,14 @@ impl<D: Disk> Core<D> {
                 }
                 self.configure_replica(id);
             }
-            (Some(held), Some(wanted)) if held < wanted.peer => {
-                self.destroy_replica(id);
-                self.place(id, &wanted);
-            }
             (Some(held), _) if self.is_unreported_member(id, held) => {
                 if let Some(log) = self.dormant.remove(&id) {
                     self.open_replica(id, log);
                 }
+            }
+            (Some(held), Some(wanted)) if held < wanted.peer => {
+                self.destroy_replica(id);
+                self.place(id, &wanted);
             }
             // Its place is gone. What the group still has of this broker is an earlier life, which has
             // ended: the operator takes it out, or it gets a successor.
@@ -97,7 +97,8 @@ impl<D: Disk> Core<D> {
     }
 
     /// Whether a replica here is a member by a change that the image has not heard of: its leader's
-    /// report is on its way, and a vote that counts may lie here.
+    /// report is on its way, and a vote that counts may lie here. It stays even where the image gives
+    /// its place another name: the place may have got the member's name back since.
     fn is_unreported_member(&self, id: PartitionId, peer: PeerId) -> bool {
         let Some(known) = self.meta.partition(id) else { return false };
         let awake = self.replicas.get(&id).map(|replica| replica.group.log());

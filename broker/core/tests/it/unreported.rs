@@ -146,3 +146,10 @@ fn check_a_late_image(times: u32) {
 fn a_voter_whose_place_was_taken_away_and_given_back_is_not_destroyed_by_an_image_that_is_late() {
     check_a_late_image(1);
 }
+
+/// The second time the place got another name; the third time that of the member, which was known by
+/// then.
+#[test]
+fn a_voter_whose_place_had_another_name_for_a_while_is_not_destroyed_by_an_image_that_is_late() {
+    check_a_late_image(2);
+}
