@@ -72,7 +72,9 @@ impl<D: Disk> Core<D> {
                 }
                 self.configure_replica(id);
             }
-            (Some(held), _) if self.is_unreported_member(id, held) => {
+            (Some(held), _)
+                if self.is_unreported_member(id, held) || self.is_sound_learner(id, held) =>
+            {
                 if let Some(log) = self.dormant.remove(&id) {
                     self.open_replica(id, log);
                 }
@@ -106,6 +108,15 @@ impl<D: Disk> Core<D> {
             let (conf, conf_index) = log.conf();
             conf_index > known.conf_index && is_member(conf, peer)
         })
+    }
+
+    /// Whether a replica here that is not known to be damaged is a learner of its group. It stays until
+    /// the group has let it go, whatever name its place has now: with the name back it could be given a
+    /// vote before its group notices that it has ended.
+    fn is_sound_learner(&self, id: PartitionId, peer: PeerId) -> bool {
+        self.meta.partition(id).is_some_and(|known| known.learners.contains(&peer))
+            && !self.offline.contains_key(&id)
+            && !self.damaged.contains_key(&id)
     }
 
     /// The life of the replica that is on this node, whatever its state.

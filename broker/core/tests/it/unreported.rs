@@ -2,6 +2,7 @@
 
 use chronik_core::admin::{AdminError, AdminRequest, AdminResponse};
 use chronik_core::ids::{BrokerId, Index, PartitionId, PeerId};
+use chronik_core::meta::partitions::Partition;
 use raft::eraftpb::ConfChangeType;
 
 use crate::cluster::Cluster;
@@ -81,10 +82,10 @@ fn drain(cluster: &mut Cluster, controller: BrokerId, broker: BrokerId) {
     cluster.order(controller, AdminRequest::Uncordon(broker)).unwrap();
 }
 
-/// Where the image of `broker` wants the topic's group to be.
-fn target(cluster: &Cluster, broker: BrokerId) -> Vec<PeerId> {
+/// The topic's group as the image of `broker` has it.
+fn image(cluster: &Cluster, broker: BrokerId) -> &Partition {
     let (_, image) = cluster.nodes[&broker].core.image();
-    image.partitions().next().unwrap().1.target.clone()
+    image.partitions().next().unwrap().1
 }
 
 fn held(cluster: &Cluster, broker: BrokerId) -> Option<PeerId> {
@@ -120,7 +121,7 @@ fn check_a_late_image(times: u32) {
     cluster.run(1_500);
     drain(cluster, controller, third);
     cluster.run(200);
-    assert!(target(cluster, leader).contains(&peer), "the name of a member that lives");
+    assert!(image(cluster, leader).target.contains(&peer), "the name of a member that lives");
     let (voters, _) = members(cluster, leader);
     let out = voters.into_iter().find(|peer| peer.broker() == third).unwrap();
     let changes = [(peer, ConfChangeType::AddNode), (out, ConfChangeType::RemoveNode)];
@@ -131,7 +132,7 @@ fn check_a_late_image(times: u32) {
 
     cluster.mend(controller, fourth);
     cluster.run(2_000);
-    assert_eq!(target(cluster, fourth), target(cluster, controller), "it has heard of all");
+    assert_eq!(image(cluster, fourth), image(cluster, controller), "it has heard of all");
     assert!(members(cluster, leader).0.contains(&peer));
     assert_eq!(held(cluster, fourth), Some(peer), "a voter is not destroyed");
     // It hears of it all again when it is started.
@@ -152,4 +153,92 @@ fn a_voter_whose_place_was_taken_away_and_given_back_is_not_destroyed_by_an_imag
 #[test]
 fn a_voter_whose_place_had_another_name_for_a_while_is_not_destroyed_by_an_image_that_is_late() {
     check_a_late_image(2);
+}
+
+/// A fourth broker's place in the topic's group has got another name, before `__meta` heard that the
+/// group has a member there under the first one; now it has heard. Returns the third broker, which had
+/// the place before, and that member.
+fn renamed(sees_member: bool) -> (Client, [BrokerId; 3], PeerId) {
+    let (mut client, controller, leader) = two_leaders();
+    let third = followers(&mut client, "t").into_iter().find(|id| *id != controller).unwrap();
+    let fourth = BrokerId(4);
+    let cluster = &mut client.cluster;
+    add_fourth(cluster);
+    drain(cluster, controller, third);
+    cluster.run(200);
+    let member = held(cluster, fourth).unwrap();
+    cluster.cut(leader, controller);
+    if !sees_member {
+        cluster.cut(leader, fourth);
+    }
+    let added = order(cluster, leader, &[(member, ConfChangeType::AddLearnerNode)]);
+    assert!(matches!(added, Ok(AdminResponse::MembershipChanged { .. })), "{added:?}");
+    drain(cluster, controller, fourth);
+    drain(cluster, controller, third);
+    cluster.run(200);
+    if !sees_member {
+        cluster.mend(leader, fourth);
+    }
+    cluster.mend(leader, controller);
+    for _ in 0..50 {
+        if image(cluster, fourth).is_member(member) {
+            break;
+        }
+        cluster.run(100);
+    }
+    assert!(image(cluster, fourth).is_member(member));
+    let place = image(cluster, fourth).target.iter().find(|peer| peer.broker() == fourth);
+    assert!(*place.unwrap() > member, "another name");
+    (client, [controller, leader, third], member)
+}
+
+/// The group is whole in the end, with `fourth` as a voter, and that one's name is a later one than
+/// `before`.
+fn assert_moved(client: &mut Client, leader: BrokerId, before: PeerId) {
+    let cluster = &mut client.cluster;
+    cluster.run(2_000);
+    operate(cluster);
+    let (voters, _) = members(cluster, leader);
+    let last = held(cluster, before.broker()).unwrap();
+    assert!(last > before && voters.contains(&last), "{last} in {voters:?}");
+    put(client, "t", b"after");
+}
+
+/// The place may get its name back, and its group could not tell that it has ended.
+#[test]
+fn a_member_whose_place_has_another_name_stays_while_its_group_has_it() {
+    let (client, [controller, leader, third], member) = &mut renamed(true);
+    let cluster = &mut client.cluster;
+    assert_eq!(held(cluster, member.broker()), Some(*member));
+    drain(cluster, *controller, member.broker());
+    drain(cluster, *controller, *third);
+    let (voters, _) = members(cluster, *leader);
+    let out = voters.into_iter().find(|peer| peer.broker() == *third).unwrap();
+    let changes = [(*member, ConfChangeType::AddNode), (out, ConfChangeType::RemoveNode)];
+    let moved = order(cluster, *leader, &changes);
+    assert!(matches!(moved, Ok(AdminResponse::MembershipChanged { .. })), "{moved:?}");
+    cluster.run(2_000);
+    assert_eq!(held(cluster, member.broker()), Some(*member));
+    assert!(members(cluster, *leader).0.contains(member));
+}
+
+#[test]
+fn a_place_with_another_name_is_filled_when_its_group_has_let_the_member_go() {
+    let (mut client, [_, leader, _], member) = renamed(true);
+    let gone = order(&mut client.cluster, leader, &[(member, ConfChangeType::RemoveNode)]);
+    assert!(matches!(gone, Ok(AdminResponse::MembershipChanged { .. })), "{gone:?}");
+    assert_moved(&mut client, leader, member);
+}
+
+/// The member ended before it was one, and so does the life that had the place in between.
+#[test]
+fn a_place_that_gets_the_name_of_a_member_that_has_ended_goes_to_another_life() {
+    let (mut client, [controller, leader, third], member) = renamed(false);
+    let cluster = &mut client.cluster;
+    let between = held(cluster, member.broker()).unwrap();
+    assert!(between > member);
+    drain(cluster, controller, member.broker());
+    drain(cluster, controller, third);
+    assert!(image(cluster, controller).target.contains(&member), "what the group has there");
+    assert_moved(&mut client, leader, between);
 }
