@@ -1,12 +1,9 @@
 //! Pure: from what was seen and planned to what people are told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chronik_plan::{
-    BrokerId, Group, META_TOPIC, NodeState, Operation, Plan, Step, Wait, broker_of,
-};
+use chronik_plan::{BrokerId, Member, NodeState, Operation, Plan, Step, Wait, broker_of};
 
-use crate::admin::proto;
 use crate::api::status::{BrokerStatus, ClusterStatus};
 use crate::observe::Sight;
 use crate::validate::Wanted;
@@ -18,19 +15,13 @@ pub fn of(
     plan: &Plan,
     address: impl Fn(BrokerId) -> String,
 ) -> ClusterStatus {
-    let leader = leader(sight);
-    let image = match leader {
-        Some((_, answer)) => answer.meta.as_ref(),
-        None => sight.answers.values().filter_map(|a| a.meta.as_ref()).max_by_key(|m| m.applied),
-    };
-    let roles = leader.map(|(id, _)| roles(sight, id)).unwrap_or_default();
-    let mut ids: Vec<BrokerId> = sight.observed.processes.keys().copied().collect();
-    ids.extend(image.into_iter().flat_map(|m| &m.brokers).map(|b| b.id));
-    ids.sort_unstable();
-    ids.dedup();
+    let image = sight.observed.image();
+    let roles = roles(sight);
+    let members = image.into_iter().flat_map(|image| image.brokers.keys());
+    let ids: BTreeSet<BrokerId> = sight.observed.processes.keys().chain(members).copied().collect();
     let catching_up = catching_up(sight);
     let brokers = ids.into_iter().map(|id| {
-        let member = image.and_then(|m| m.brokers.iter().find(|b| b.id == id));
+        let member = image.and_then(|image| image.brokers.get(&id));
         let answer = sight.answers.get(&id);
         BrokerStatus {
             id,
@@ -69,7 +60,8 @@ pub fn of(
 
 /// Whether clients are served: the cluster is formed and its own group has a leader.
 pub fn serves(sight: &Sight) -> bool {
-    leader(sight).is_some_and(|(_, answer)| answer.meta.as_ref().is_some_and(|m| m.open))
+    let leads = sight.observed.meta_group().is_some();
+    leads && sight.observed.image().is_some_and(|image| image.open)
 }
 
 /// How far all replicas that are being filled have come: it grows while there is progress.
@@ -77,17 +69,6 @@ pub fn copied(sight: &Sight) -> u64 {
     let groups = sight.observed.nodes.values().flat_map(|node| &node.groups);
     let filling = groups.flat_map(|group| group.progress.values()).filter(|p| !p.caught_up);
     filling.fold(0, |sum, progress| sum.wrapping_add(progress.matched))
-}
-
-/// The broker that leads `__meta`, and its answer.
-fn leader(sight: &Sight) -> Option<(BrokerId, &proto::DescribeResponse)> {
-    let leads =
-        |id: BrokerId, group: &Group| group.topic == META_TOPIC && broker_of(group.leader) == id;
-    let led = sight.observed.nodes.iter().filter_map(|(id, node)| {
-        let group = node.groups.iter().find(|group| leads(*id, group))?;
-        Some((group.term, *id, sight.answers.get(id)?))
-    });
-    led.max_by_key(|(term, id, _)| (*term, *id)).map(|(_, id, answer)| (id, answer))
 }
 
 fn phase(wanted: &Wanted, plan: &Plan, open: bool, brokers: &[BrokerStatus]) -> &'static str {
@@ -108,7 +89,7 @@ fn phase(wanted: &Wanted, plan: &Plan, open: bool, brokers: &[BrokerStatus]) -> 
     }
 }
 
-fn state(sight: &Sight, id: BrokerId, member: Option<&proto::Broker>) -> &'static str {
+fn state(sight: &Sight, id: BrokerId, member: Option<&Member>) -> &'static str {
     let process = sight.observed.processes.get(&id).copied().unwrap_or_default();
     let Some(node) = sight.observed.nodes.get(&id) else {
         return match (process.running, member) {
@@ -128,11 +109,9 @@ fn state(sight: &Sight, id: BrokerId, member: Option<&proto::Broker>) -> &'stati
     }
 }
 
-fn roles(sight: &Sight, leader: BrokerId) -> BTreeMap<BrokerId, &'static str> {
-    let node = sight.observed.nodes.get(&leader);
-    let group = node.and_then(|n| n.groups.iter().find(|g| g.topic == META_TOPIC));
+fn roles(sight: &Sight) -> BTreeMap<BrokerId, &'static str> {
     let mut roles = BTreeMap::new();
-    if let Some(group) = group {
+    if let Some((_, group)) = sight.observed.meta_group() {
         let (learners, next) = (&group.conf.learners, &group.conf.learners_next);
         roles.extend(learners.iter().chain(next).map(|p| (broker_of(*p), "Learner")));
         roles.extend(group.conf.voters.iter().map(|p| (broker_of(*p), "Voter")));
@@ -163,4 +142,98 @@ fn first_ten(mut lines: Vec<String>) -> Vec<String> {
         lines.push(format!("and {more} more"));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use chronik_plan::{Conf, Group, META_TOPIC, Meta, Node, Process, Rolling, VolumePolicy};
+
+    use super::*;
+
+    fn wanted(brokers: u32) -> Wanted {
+        Wanted {
+            name: "demo".into(),
+            brokers,
+            when_scaled: VolumePolicy::Delete,
+            port: 9092,
+            external_port: None,
+            settings: Vec::new(),
+            racks: Vec::new(),
+            rack_label: None,
+            paused: false,
+            rolling: Rolling::default(),
+            catch_up_rate: None,
+        }
+    }
+
+    fn image(applied: u64, brokers: BrokerId) -> Meta {
+        let member = |id: BrokerId| Member {
+            directory: format!("d{id}"),
+            meta_peer: 1 << 20 | u64::from(id),
+            cordoned: false,
+            fenced: false,
+            told_rack: None,
+            advertised: Some(format!("outside:{id}")),
+            replicas: 0,
+        };
+        let brokers = (1..=brokers).map(|id| (id, member(id))).collect();
+        Meta { applied, open: true, brokers, ..Meta::default() }
+    }
+
+    /// Members that run and answer, each with its image; the first leads `__meta`, if one does.
+    fn seen(images: &[Meta], led: bool) -> Sight {
+        let mut sight = Sight::default();
+        for (id, image) in (1..).zip(images) {
+            let process = Process { running: true, volume: true, ..Process::default() };
+            sight.observed.processes.insert(id, process);
+            let peers = images.iter().flat_map(|image| image.brokers.values());
+            let group = Group {
+                topic: META_TOPIC.into(),
+                partition: 0,
+                leader: 1 << 20 | 1,
+                term: 2,
+                conf: Conf { voters: peers.map(|m| m.meta_peer).collect(), ..Conf::default() },
+                conf_index: 7,
+                target: BTreeSet::new(),
+                progress: BTreeMap::new(),
+            };
+            let node = Node {
+                state: NodeState::Member,
+                directory: format!("d{id}"),
+                cluster_id: Some("c".into()),
+                meta: Some(image.clone()),
+                groups: if led && id == 1 { vec![group] } else { Vec::new() },
+                leaders: 0,
+                offline: 0,
+                quorum_losses: BTreeMap::new(),
+                needed: BTreeMap::new(),
+            };
+            sight.observed.nodes.insert(id, node);
+        }
+        sight
+    }
+
+    fn check(images: &[Meta], led: bool, expected: &[(BrokerId, &str, String)]) {
+        let sight = seen(images, led);
+        let status = of(&wanted(3), &sight, &Plan::default(), |id| format!("b{id}:9092"));
+        let shown = status.brokers.iter();
+        let shown = shown.map(|b| (b.id, b.state.as_str(), b.external_address.clone()));
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+        assert_eq!((status.replicas, status.phase.as_str()), (3, "Ready"));
+        assert_eq!(serves(&sight), led);
+    }
+
+    /// The leader may be the last to hear: its disk hangs, or it leads no more.
+    #[test]
+    fn it_shows_the_newest_image_whoever_has_it() {
+        let (old, newest) = (Meta { open: false, ..image(10, 2) }, image(11, 3));
+        for newest_at in 0..3 {
+            let mut images = [old.clone(), old.clone(), old.clone()];
+            images[newest_at] = newest.clone();
+            for led in [true, false] {
+                let expected = [1, 2, 3].map(|id| (id, "Member", format!("outside:{id}")));
+                check(&images, led, &expected);
+            }
+        }
+    }
 }

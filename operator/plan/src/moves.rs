@@ -10,15 +10,14 @@ use crate::view::View;
 
 /// Plans a step for each group on the move; returns how many are.
 pub(crate) fn plan(view: &View<'_>, plan: &mut Plan) -> u32 {
-    let groups = view.data_groups();
+    let mut groups = view.data_groups();
+    // What nobody wants anywhere has nowhere to go; a change that is open is ended all the same.
+    groups.retain(|_, (_, group)| !group.target.is_empty() || group.conf.is_joint());
     let none = BTreeSet::new();
     let can_move = |g: &Group| g.target.iter().all(|p| view.is_up(broker_of(*p)));
     let mut moving = groups.values().filter(|(_, g)| is_moving(g) && can_move(g)).count();
     let mut first_wait = None;
     for (to, group) in groups.values().copied() {
-        if group.target.is_empty() && !group.conf.is_joint() {
-            continue;
-        }
         if !is_moving(group) {
             if moving >= MOVES_MAX || group.conf.voters == group.target {
                 continue;

@@ -47,6 +47,23 @@ impl Observed {
         self.rebalanced_at.clone().filter(|before| *before == counts)
     }
 
+    /// The cluster as plans go by it: the newest image of it that was seen.
+    #[must_use]
+    pub fn image(&self) -> Option<&Meta> {
+        match look(self) {
+            Sight::NoCluster => None,
+            Sight::NoLeader { image } => image,
+            Sight::Leader(view) => Some(view.meta),
+        }
+    }
+
+    /// `__meta`'s group, as plans go by it: who leads it, and how that one sees it.
+    #[must_use]
+    pub fn meta_group(&self) -> Option<(BrokerId, &Group)> {
+        let Sight::Leader(view) = look(self) else { return None };
+        Some((view.leader, view.group))
+    }
+
     /// How many replicas each broker carries, as plans go by it; none while nobody leads the cluster.
     #[must_use]
     pub fn replica_counts(&self) -> Option<BTreeMap<BrokerId, u32>> {

@@ -72,14 +72,16 @@ impl<D: Disk> Core<D> {
                 }
                 self.configure_replica(id);
             }
-            (Some(held), Some(wanted)) if held < wanted.peer => {
-                self.destroy_replica(id);
-                self.place(id, &wanted);
-            }
-            (Some(held), _) if self.is_unreported_member(id, held) => {
+            (Some(held), _)
+                if self.is_unreported_member(id, held) || self.is_sound_learner(id, held) =>
+            {
                 if let Some(log) = self.dormant.remove(&id) {
                     self.open_replica(id, log);
                 }
+            }
+            (Some(held), Some(wanted)) if held < wanted.peer => {
+                self.destroy_replica(id);
+                self.place(id, &wanted);
             }
             // Its place is gone. What the group still has of this broker is an earlier life, which has
             // ended: the operator takes it out, or it gets a successor.
@@ -97,7 +99,8 @@ impl<D: Disk> Core<D> {
     }
 
     /// Whether a replica here is a member by a change that the image has not heard of: its leader's
-    /// report is on its way, and a vote that counts may lie here.
+    /// report is on its way, and a vote that counts may lie here. It stays even where the image gives
+    /// its place another name: the place may have got the member's name back since.
     fn is_unreported_member(&self, id: PartitionId, peer: PeerId) -> bool {
         let Some(known) = self.meta.partition(id) else { return false };
         let awake = self.replicas.get(&id).map(|replica| replica.group.log());
@@ -105,6 +108,15 @@ impl<D: Disk> Core<D> {
             let (conf, conf_index) = log.conf();
             conf_index > known.conf_index && is_member(conf, peer)
         })
+    }
+
+    /// Whether a replica here that is not known to be damaged is a learner of its group. It stays until
+    /// the group has let it go, whatever name its place has now: with the name back it could be given a
+    /// vote before its group notices that it has ended.
+    fn is_sound_learner(&self, id: PartitionId, peer: PeerId) -> bool {
+        self.meta.partition(id).is_some_and(|known| known.learners.contains(&peer))
+            && !self.offline.contains_key(&id)
+            && !self.damaged.contains_key(&id)
     }
 
     /// The life of the replica that is on this node, whatever its state.

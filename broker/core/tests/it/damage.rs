@@ -2,7 +2,7 @@
 //! upon it or nobody does.
 
 use chronik_core::core::Limits;
-use chronik_core::ids::{BrokerId, Micros, PartitionId};
+use chronik_core::ids::{BrokerId, Micros, PartitionId, PeerId};
 use chronik_core::log::disk::Disk;
 use chronik_core::log::mem_disk::MemDisk;
 
@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::kafka::Client;
 use crate::membership::{grown, small, three};
 use crate::operator::operate;
-use crate::records::{Records, fetch, followers, lead, leader, put, read, with_topic};
+use crate::records::{Records, create, fetch, followers, lead, leader, put, read, with_topic};
 
 const STORAGE_ERROR: i16 = 56;
 
@@ -206,6 +206,70 @@ fn two_damaged_replicas_of_three_are_rebuilt_one_after_the_other() {
         client.cluster.start(*victim, disk);
     }
     assert_whole(&mut client, &records);
+}
+
+/// Data groups' replicas on a broker, in service or not.
+fn held(client: &Client, broker: BrokerId) -> Vec<(PartitionId, PeerId)> {
+    let held = client.cluster.nodes[&broker].core.held_replicas();
+    let mut held: Vec<_> = held.filter(|(id, _)| *id != PartitionId::META).collect();
+    held.sort_unstable();
+    held
+}
+
+/// Puts records to another topic until a broker has made another checkpoint.
+fn checkpointed(client: &mut Client, broker: BrokerId) {
+    let disk = client.cluster.nodes[&broker].disk.clone();
+    let read = || {
+        let file = disk.open("wal/checkpoint", false).unwrap();
+        let bytes = disk.read_at(file, 0, usize::try_from(disk.len(file).unwrap()).unwrap());
+        disk.close(file);
+        bytes.unwrap()
+    };
+    let before = read();
+    for n in 0..200 {
+        put(client, "u", &value(n));
+        if read() != before {
+            return;
+        }
+    }
+    panic!("broker {broker} makes no checkpoint");
+}
+
+/// What it has voted for is on its disk still, so nothing may take its place under its name.
+#[test]
+fn a_replica_whose_newest_state_is_damaged_is_remembered_by_later_checkpoints() {
+    let mut limits = Limits { scrub_bytes_per_second: 0, ..small() };
+    (limits.log.wal_files_max, limits.log.wal_file_bytes) = (1, 16 << 10);
+    limits.log.inline_state_bytes = 0;
+    let mut client = with_topic(grown(Cluster::with(3, limits)), &[]);
+    create(&mut client, "u", &[]);
+    let records = filled(&mut client);
+    let (victim, other) = (followers(&mut client, "t")[0], followers(&mut client, "t")[1]);
+    // With it away, the damaged one is not to spare.
+    let away = client.cluster.kill(other);
+    client.cluster.run(12_000);
+    let before = held(&client, victim);
+    let disk = client.cluster.kill(victim);
+    let meta = PartitionId::META.topic.to_string();
+    let states = disk.paths().into_iter().filter(|p| p.ends_with(".state") && !p.contains(&meta));
+    // Only "t" has rolled so far.
+    assert!(disk.flip(&states.max().unwrap(), 0));
+    client.cluster.start(victim, disk);
+    client.cluster.run(2_000);
+    let offline = client.cluster.describe(victim).offline;
+    assert!(matches!(&offline[..], [(_, why)] if why.contains(".state")), "{offline:?}");
+
+    checkpointed(&mut client, victim);
+    let disk = client.cluster.kill(victim);
+    client.cluster.start(victim, disk);
+    client.cluster.run(2_000);
+    assert_eq!(client.cluster.describe(victim).offline, offline);
+    assert_eq!(held(&client, victim), before);
+
+    client.cluster.start(other, away);
+    assert_whole(&mut client, &records);
+    let successor = held(&client, victim).into_iter().find(|(id, _)| *id == offline[0].0).unwrap();
+    assert!(!before.contains(&successor));
 }
 
 #[test]

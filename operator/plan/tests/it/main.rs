@@ -6,6 +6,7 @@ mod advertised;
 mod model;
 mod model_rolls;
 mod model_steps;
+mod moves;
 mod properties;
 mod racks;
 mod replacements;

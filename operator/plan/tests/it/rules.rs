@@ -13,7 +13,7 @@ fn peer(broker: BrokerId) -> PeerId {
     1 << 20 | PeerId::from(broker)
 }
 
-fn peers(brokers: &[BrokerId]) -> BTreeSet<PeerId> {
+pub(crate) fn peers(brokers: &[BrokerId]) -> BTreeSet<PeerId> {
     brokers.iter().map(|b| peer(*b)).collect()
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn quiet(brokers: BrokerId) -> Observed {
     seen
 }
 
-fn group(topic: &str, voters: &[BrokerId], target: &[BrokerId]) -> Group {
+pub(crate) fn group(topic: &str, voters: &[BrokerId], target: &[BrokerId]) -> Group {
     let ready = Progress { matched: 9, active: true, caught_up: true, percent: 100 };
     let all = voters.iter().chain(target);
     Group {
@@ -78,7 +78,7 @@ fn group(topic: &str, voters: &[BrokerId], target: &[BrokerId]) -> Group {
     }
 }
 
-fn led_by_1(seen: &mut Observed, group: Group) {
+pub(crate) fn led_by_1(seen: &mut Observed, group: Group) {
     for node in seen.nodes.values_mut() {
         node.meta.as_mut().unwrap().off_target += 1;
     }

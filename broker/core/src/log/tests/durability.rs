@@ -293,6 +293,30 @@ fn segments_that_vanished_for_no_reason_stop_their_replica() {
     assert!(found.corrupt[0].2.contains("no such file"), "{:?}", found.corrupt);
 }
 
+/// Its owner could not take it into service, and has dropped its log.
+#[test]
+fn a_condemned_replica_is_named_at_every_start_until_it_is_given_up() {
+    let mut shard = Shard::new();
+    shard.create(id(0), birth());
+    shard.commit(id(0), 1, 900);
+    shard.groups.clear();
+    shard.wal.condemn(id(0), PEER, "why".to_owned());
+    shard.sync();
+    // From the write-ahead log, and from a checkpoint.
+    for _ in 0..2 {
+        let disk = shard.crash();
+        let found = recover(&disk);
+        assert_eq!(found.corrupt, vec![(id(0), PEER, "why".to_owned())]);
+        assert!(found.groups.is_empty());
+        shard = Shard { disk, wal: found.wal, groups: found.groups };
+        shard.checkpoint();
+    }
+    shard.wal.destroy_corrupt(id(0));
+    shard.sync();
+    let found = recover(&shard.crash());
+    assert_eq!((found.corrupt, found.tombstones), (vec![], [(id(0), PEER)].into()));
+}
+
 #[test]
 fn a_failed_sync_is_told() {
     let mut shard = Shard::new();
