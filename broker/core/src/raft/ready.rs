@@ -267,7 +267,10 @@ impl<D: Disk> Group<D> {
             conf = leave.map_err(|source| DriveError::Raft { index, source })?;
         }
         self.stopped = !is_member(&conf, self.peer());
-        if self.stopped {
+        // It may have come to lead in the joint state that takes its vote, and raft-rs would let it
+        // lead on: no further change is planned under a leader that does not vote.
+        let is_demoted = self.leads() && !self.raw.raft.promotable();
+        if self.stopped || is_demoted {
             // Its own entries may still be on their way to the disk, and raft-rs looks for itself
             // among the members when a leader's are synced.
             let raft = &mut self.raw.raft;

@@ -108,8 +108,12 @@ impl Node {
 }
 
 fn removal(peer: PeerId) -> Bytes {
+    change(peer, ConfChangeType::RemoveNode)
+}
+
+fn change(peer: PeerId, kind: ConfChangeType) -> Bytes {
     let mut single = ConfChangeSingle { node_id: peer.0, ..ConfChangeSingle::default() };
-    single.set_change_type(ConfChangeType::RemoveNode);
+    single.set_change_type(kind);
     let change = ConfChangeV2 { changes: vec![single], ..ConfChangeV2::default() };
     chronik_raft_bridge::encode_conf_change_v2(&change).unwrap().into()
 }
@@ -130,6 +134,25 @@ fn a_leader_that_applies_its_own_removal_outlives_the_sync_of_its_last_entries()
     assert_eq!(node.group.role(), Role::Stopped);
     node.sync(unsynced);
     assert_eq!((node.group.role(), node.group.leader()), (Role::Stopped, None));
+}
+
+/// A follower can win in the joint state that makes it a learner; raft-rs would let it lead on.
+#[test]
+fn a_leader_that_applies_its_own_demotion_leads_no_more() {
+    let mut node = Node::born(&[A, B, C]);
+    node.elect();
+    let demotion = change(A, ConfChangeType::AddLearnerNode);
+    let index = node.group.propose_change(demotion).unwrap().index;
+    node.settle();
+    node.group.propose_log_start(0).unwrap();
+    let unsynced = node.drive();
+    assert!(node.group.leads());
+    for peer in [B, C] {
+        node.appended(peer, index);
+    }
+    node.drive();
+    node.sync(unsynced);
+    assert_eq!(node.group.role(), Role::Learner);
 }
 
 /// The other one of two may have lost its leadership before it knew of the commit.
