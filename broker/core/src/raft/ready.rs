@@ -205,11 +205,18 @@ impl<D: Disk> Group<D> {
         Ok(())
     }
 
-    fn persist_now(&mut self, ready: Persisting, outbox: &mut Outbox) -> Result<(), DriveError> {
+    fn persist_now(
+        &mut self,
+        mut ready: Persisting,
+        outbox: &mut Outbox,
+    ) -> Result<(), DriveError> {
         self.raw.on_persist_ready(ready.number);
         if let Some(index) = ready.snapshot {
             self.raw.advance_apply_to(index);
         }
+        // What an earlier leader is told of may have been replaced by a later one before the sync.
+        let term = self.term();
+        ready.messages.retain(|message| message.term >= term || !is_answer(message));
         self.send(ready.messages, outbox)?;
         self.retime();
         Ok(())

@@ -212,6 +212,26 @@ fn a_replica_that_applied_its_removal_tells_a_candidate_with_a_shorter_log_of_th
     assert_eq!((answer.term, answer.commit, answer.commit_term), (3, 2, 2));
 }
 
+/// A disk without space can hold an answer back until another leader has replaced what it was about.
+#[test]
+fn an_answer_to_an_earlier_leader_is_not_sent_after_a_later_one_was_heard() {
+    let mut node = Node::born(&[A, B, C]);
+    let noop = |index, term| Entry { index, term, body: Body::Noop }.to_raft();
+    let mut append = |from, term, entries| {
+        node.hear(from, MessageType::MsgAppend, |message| {
+            (message.term, message.index, message.log_term) = (term, 1, 1);
+            message.entries = entries;
+        });
+        node.drive()
+    };
+    append(B, 2, vec![noop(2, 2), noop(3, 2)]);
+    let round = append(C, 3, vec![noop(2, 3)]);
+    node.sync(round);
+    let said = node.said();
+    let said: Vec<_> = said.iter().map(|m| (m.to, m.term, m.index, m.reject)).collect();
+    assert_eq!(said, [(C.0, 3, 2, false)]);
+}
+
 /// raft-rs adds entries to an empty append under way, whatever its index.
 #[test]
 fn entries_go_out_behind_the_index_that_they_follow_on() {
