@@ -2,10 +2,11 @@
 //! sent behind one of them is not out of order, only early.
 //!
 //! A producer has up to five batches under way. One that is refused, as the replica does not lead
-//! yet, leads no more or has no space, may be followed by one that would be taken, and the sequence has a gap then.
-//! A producer that is told OUT_OF_ORDER_SEQUENCE_NUMBER may raise its epoch and send all anew
-//! (librdkafka does); what an earlier leader had appended of it would be there twice. So whatever is
-//! behind a refused batch is refused with it until that one has come again.
+//! yet, leads no more or has no space, may be followed by one that would be taken, and the sequence
+//! has a gap then. A producer that is told OUT_OF_ORDER_SEQUENCE_NUMBER may raise its epoch and send
+//! all anew (librdkafka does); what an earlier leader had appended would be there twice. So whatever
+//! is behind a refused batch is refused with it until that one has come again
+//! (`docs/adr/012-behind-a-refused-batch.md`).
 //!
 //! This is this replica's memory alone, in whatever role: a producer sends to the next leader only
 //! when the one before has answered or is gone. Which errors are such refusals, `produce` decides.
