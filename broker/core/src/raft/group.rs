@@ -346,6 +346,9 @@ impl<D: Disk> Group<D> {
         if message.to != self.raw.raft.id || (self.stopped && !self.takes_back(&message)) {
             return;
         }
+        if message.get_msg_type() == MessageType::MsgTimeoutNow && self.installs() {
+            return;
+        }
         // No entry that was never seen may be answered for; an older broker may still send such.
         if !follow_on(&message) || !self.stage(&message, payloads) {
             return;
@@ -395,7 +398,8 @@ impl<D: Disk> Group<D> {
     /// 100 ms have passed.
     pub fn tick(&mut self) {
         // A sole voter that campaigned again before its last term is synced would vote twice in it.
-        if self.stopped || (self.is_sole_voter() && !self.persisting.is_empty()) {
+        let is_early = self.is_sole_voter() && !self.persisting.is_empty();
+        if self.stopped || is_early || self.installs() {
             return;
         }
         self.ticks += 1;

@@ -10,7 +10,8 @@ use crate::log::disk::Disk;
 impl<D: Disk> Group<D> {
     /// Asks for votes now.
     pub fn campaign(&mut self) {
-        if !self.stopped && self.raw.raft.promotable() && !self.leads() {
+        let may_stand = self.raw.raft.promotable() && !self.installs();
+        if !self.stopped && may_stand && !self.leads() {
             let _ = self.raw.campaign();
             self.retime();
         }

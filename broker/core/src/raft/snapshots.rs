@@ -1,5 +1,5 @@
-//! Snapshots on their way to peers. raft-rs waits for ever for a peer that it has sent one to; who
-//! sends it says when it was lost.
+//! Snapshots on their way to peers, and to the disk here. raft-rs waits for ever for a peer that it has
+//! sent one to; who sends it says when it was lost.
 
 use raft::SnapshotStatus;
 
@@ -10,6 +10,13 @@ use crate::log::disk::Disk;
 use crate::mutant::{self, Mutant};
 
 impl<D: Disk> Group<D> {
+    /// Whether a leader's snapshot is on its way to the disk. Until it is there this replica must not
+    /// stand for election: raft-rs looks for membership changes behind what was applied, and panics, as
+    /// the log begins behind the snapshot already.
+    pub(super) fn installs(&self) -> bool {
+        self.persisting.iter().any(|ready| ready.snapshot.is_some())
+    }
+
     /// A snapshot that was not answered within the longest election timeout was lost.
     pub(super) fn expire_snapshots(&mut self) {
         let mut lost = Vec::new();

@@ -232,6 +232,32 @@ fn an_answer_to_an_earlier_leader_is_not_sent_after_a_later_one_was_heard() {
     assert_eq!(said, [(C.0, 3, 2, false)]);
 }
 
+/// The disk may be slower than an election timeout.
+#[test]
+fn a_replica_whose_snapshot_is_not_on_disk_yet_does_not_stand_for_election() {
+    let mut node = Node::born(&[A, B, C]);
+    let voters = vec![A.0, B.0, C.0];
+    let conf = ConfState { voters, ..ConfState::default() };
+    let image = Image { index: 9, term: 2, conf, conf_index: 1, ..Image::default() };
+    node.hear(B, MessageType::MsgSnapshot, |message| {
+        message.term = 2;
+        message.snapshot = Some(image.to_raft());
+    });
+    let round = node.drive();
+    for _ in 0..100 {
+        node.group.tick();
+    }
+    node.group.campaign();
+    node.hear(B, MessageType::MsgTimeoutNow, |_| {});
+    node.drive();
+    assert_eq!((node.group.role(), node.said()), (Role::Follower, Vec::new()));
+    node.sync(round + 1);
+    for _ in 0..100 {
+        node.group.tick();
+    }
+    assert_eq!(node.group.role(), Role::Candidate);
+}
+
 /// raft-rs adds entries to an empty append under way, whatever its index.
 #[test]
 fn entries_go_out_behind_the_index_that_they_follow_on() {
