@@ -47,6 +47,8 @@ test: test-tools
 	$(call stage,build,cargo test --workspace --locked --no-run && cargo test --workspace --locked --no-run --test cluster)
 	$(call stage,tests of the crates,cargo test --workspace --locked)
 	$(call stage,simulator,$(TARGET)/debug/chronik-sim --runs $(RUNS) && $(TARGET)/debug/chronik-sim --crash-points)
+	$(call stage,build with mistakes,cargo build --workspace --locked --features chronik-sim/mutants --bin chronik-sim)
+	$(call stage,mistakes in the simulator,$(TARGET)/debug/chronik-sim --mutants --runs 400)
 	$(call stage,clusters of processes,cargo test --workspace --locked --test cluster -- --test-threads 1 --nocapture)
 	$(call stage,kubernetes,PROVIDER=devcluster e2e/kube --short)
 
@@ -64,4 +66,4 @@ sim: build-tools
 	cargo run --release --quiet -p chronik-sim --locked -- --runs $(RUNS)
 
 sim-mutants: build-tools
-	cargo run --release --quiet -p chronik-sim --locked --features mutants -- --mutants --runs $(RUNS)
+	cargo run --release --quiet -p chronik-sim --locked --features mutants -- --mutants --runs 400

@@ -140,6 +140,8 @@ impl Life {
             sync_max: 2_000,
             sync_stall: 0,
             sync_fail: 0,
+            checkpoint_cut: 0,
+            snapshot_loss: 0,
             faults: Vec::new(),
             fault_gap_max: SECOND,
             operator_dies: 0,

@@ -12,6 +12,7 @@ mod destroyed_identities;
 mod early_acks;
 mod election_safety;
 mod group_owners;
+mod in_flight_of_leaders;
 mod leader_completeness;
 mod log_matching;
 mod log_starts;
@@ -264,6 +265,7 @@ impl Checks {
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
         self.muted.pass(self.lost.held(node, view))?;
+        self.muted.pass(in_flight_of_leaders::check(view))?;
         self.muted.pass(self.promises.check(view, before))?;
         self.muted.pass(commit_monotonic::check(view, before))?;
         self.muted.pass(commit_own_term::check(core, view, before))?;

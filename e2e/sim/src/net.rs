@@ -98,6 +98,18 @@ impl World {
         }
     }
 
+    /// A stream that has just been given a snapshot may break, before anything of it arrives.
+    pub(crate) fn lose_snapshot(&mut self, from: BrokerId, to: BrokerId) {
+        let loss = if self.calm_since.is_none() { self.options.snapshot_loss } else { 0 };
+        if loss == 0 || !self.chance.net.chance(loss) {
+            return;
+        }
+        let Some(stream) = self.net.streams.get_mut(&(from, to)).filter(|s| s.open) else { return };
+        stream.under_way.clear();
+        self.coverage.count("snapshots lost");
+        self.break_stream(from, to, 20_000);
+    }
+
     /// What has arrived by now; nothing does over a link that is cut.
     pub(crate) fn frames(&mut self, id: StreamId) {
         if !self.net.is_open(id) {

@@ -292,9 +292,13 @@ impl World {
             Output::Close(token) => self.reply(id, token, None),
             Output::Send { to, frame } => {
                 let frame = joined(&frame);
+                let snapshots = self.coverage.of("snapshots sent");
                 let judged = self.checks.sent(id, frame.clone(), self.now, &mut self.coverage);
                 self.judge(judged);
                 self.send(id, to, frame);
+                if self.coverage.of("snapshots sent") > snapshots {
+                    self.lose_snapshot(id, to);
+                }
             }
             Output::Peers(peers) => {
                 let peers: Vec<BrokerId> = peers.into_iter().map(|(peer, _)| peer).collect();
@@ -370,6 +374,14 @@ impl World {
                 takes += rng.range(20_000, 1_000_000);
             }
         }
+        let mut dies = if class == SyncClass::Wal { node.dies_in_sync.take() } else { None };
+        let cut =
+            if hostile && class == SyncClass::Background { self.options.checkpoint_cut } else { 0 };
+        if cut > 0 && rng.chance(cut) {
+            self.coverage.count("checkpoints cut");
+            takes += rng.range(50_000, 1_000_000);
+            dies = Some((Death::PowerLost, rng.range(100_000, 1_000_000)));
+        }
         // The medium has it early in the sync, or only at its end.
         let early = rng.chance(500_000);
         let (now, thread) = (self.now, usize::from(class == SyncClass::Background));
@@ -383,7 +395,6 @@ impl World {
         }
         let begin = node.sync_free[thread].max(now);
         node.sync_free[thread] = begin + takes;
-        let dies = if class == SyncClass::Wal { node.dies_in_sync.take() } else { None };
         let rest = if early {
             let _ = node.disk.sync_files(&files, &dirs);
             None

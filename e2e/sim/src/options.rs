@@ -33,6 +33,10 @@ pub struct Options {
     pub sync_stall: u64,
     /// Chance of a sync to fail, which ends the process.
     pub sync_fail: u64,
+    /// Chance of a checkpoint's sync to be slow, and to end with a loss of power.
+    pub checkpoint_cut: u64,
+    /// Chance of a frame with a snapshot to be lost with its stream.
+    pub snapshot_loss: u64,
     /// What can go wrong, with its weight.
     pub faults: Vec<(FaultKind, u64)>,
     /// Between two faults at most.
@@ -183,6 +187,8 @@ impl Options {
             sync_max: rng.skewed(300, 40_000),
             sync_stall: rng.range(0, 2).saturating_sub(1) * 1_000,
             sync_fail: rng.range(0, 2).saturating_sub(1) * 300,
+            checkpoint_cut: 0,
+            snapshot_loss: 0,
             faults,
             fault_gap_max: rng.range(1, 8) * SECOND,
             operator_dies: rng.range(0, 1) * 200_000,
@@ -209,7 +215,21 @@ impl Options {
             let at: Vec<u64> = at.collect();
             options.catch_up_rates = at.into_iter().map(|at| (at, catch_up_rate(rng))).collect();
         }
-        options.hands()
+        options.hands().aimed()
+    }
+
+    /// In half of the runs one thing goes wrong at the moment when it hurts: by chance alone it would
+    /// do so in one of hundreds. Drawn by itself, as `hands` is.
+    fn aimed(mut self) -> Options {
+        let rng = &mut Prng::new(self.seed, Salt::Aims);
+        match rng.range(0, 5) {
+            0 => (self.checkpoint_cut, self.small_logs) = (100_000, true),
+            1 => self.snapshot_loss = 400_000,
+            // Elections whose first entry waits for a disk.
+            2 => self.sync_stall = 20_000,
+            _ => {}
+        }
+        self
     }
 
     /// What people and former operators do to a cluster at the wrong moment: drawn last and by itself.
@@ -265,6 +285,8 @@ impl Options {
         "net-calls",
         "sync-stalls",
         "sync-failures",
+        "checkpoint-cuts",
+        "snapshot-losses",
         "small-logs",
         "consumers",
         "members",
@@ -297,6 +319,8 @@ impl Options {
                 "net-calls" => self.net_calls = 0,
                 "sync-stalls" => self.sync_stall = 0,
                 "sync-failures" => self.sync_fail = 0,
+                "checkpoint-cuts" => self.checkpoint_cut = 0,
+                "snapshot-losses" => self.snapshot_loss = 0,
                 "small-logs" => self.small_logs = false,
                 "consumers" => self.consumers = 0,
                 "members" => self.workload.members = 0,

@@ -31,6 +31,8 @@ pub(crate) enum Salt {
     Orders,
     /// What people and former operators do at the wrong moment.
     Hands,
+    /// What goes wrong at the worst moment.
+    Aims,
 }
 
 /// One stream of chance.
@@ -54,6 +56,7 @@ impl Prng {
             Salt::Platform => 10,
             Salt::Orders => 11,
             Salt::Hands => 12,
+            Salt::Aims => 13,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(salt);

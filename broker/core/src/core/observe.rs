@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use raft::eraftpb::ConfState;
 
-use super::Core;
+use super::{Core, Machine};
 use crate::ids::{Index, Offset, PartitionId, PeerId, Term};
 use crate::log::LogError;
 use crate::log::disk::Disk;
@@ -47,6 +47,8 @@ pub struct ReplicaView<'a> {
     pub log_start: Offset,
     /// The offset after the last record, committed or not.
     pub log_end: Offset,
+    /// Batches of idempotent producers that are held for proposed by this leader in its term.
+    pub in_flight: usize,
 }
 
 /// A replica that waits for the cluster's image, as it came back from disk.
@@ -90,6 +92,10 @@ impl<D: Disk> Core<D> {
                 conf_index,
                 log_start: log.log_start(),
                 log_end: log.log_end(),
+                in_flight: match &replica.machine {
+                    Machine::Records(partition) => partition.in_flight.len(),
+                    Machine::Meta | Machine::Groups(_) => 0,
+                },
             }
         })
     }
