@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Scenario;
+use super::roll::roll_to;
 use crate::kube::cluster::PACE;
 use crate::kube::kubectl::{Kubectl, text};
 use crate::kube::world::World;
+use crate::workload::Workload;
 
 pub(super) const EXITS: Scenario = Scenario {
     name: "operator-exits",
-    what: "the operator ends after every n-th thing that it does, throughout 3 -> 4 -> 3",
+    what: "the operator ends after every n-th thing that it does, throughout 3 -> 4 -> 3 and another image",
     needs: &["exec"],
     is_short: false,
     run: exits,
@@ -26,40 +28,53 @@ const EXIT_AFTER: [u32; 3] = [1, 2, 3];
 
 fn exits(world: &mut World) -> Result<()> {
     let load = world.load(3)?;
+    let next = world.next_broker_image.clone();
     for n in EXIT_AFTER {
         world.release.set("env[0].name", "CHRONIK_EXIT_AFTER");
         world.release.set("env[0].value", &n.to_string());
         world.release.apply()?;
         for (name, to) in [("3 -> 4", 4), ("4 -> 3", 3)] {
-            let name = format!("{name}, the operator ends after {n}");
-            let ends = world.step(&name, Some(&load), |world| {
+            step(world, &load, &format!("{name}, the operator ends after {n}"), |world| {
                 world.cluster.scale(to)?;
-                reach(world, to)
+                world.cluster.wait_converged(to)
             })?;
-            if let Some(step) = world.steps.last_mut() {
-                step.name = format!("{name}: {ends} ends");
-            }
         }
+        let image = if n % 2 == 1 { Value::from(&*next) } else { Value::Null };
+        step(world, &load, &format!("another image, the operator ends after {n}"), |world| {
+            roll_to(world, &json!({"spec": {"image": image}}))
+        })?;
     }
     world.release.unset("env[0].name");
     world.release.unset("env[0].value");
     world.release.apply()?;
-    world.cluster.wait_converged(3)?;
+    roll_to(world, &json!({"spec": {"image": Value::Null}}))?;
     world.judge(load).map(drop)
 }
 
-/// Waits for that many brokers at rest, and sees to it that there is an operator meanwhile; how often one
-/// has ended.
-fn reach(world: &World, brokers: u32) -> Result<u64> {
-    let (kubectl, is_over) = (&world.release.kubectl, AtomicBool::new(false));
-    thread::scope(|scope| {
-        let lives = scope.spawn(|| keep_alive(kubectl, &is_over));
-        let reached = world.cluster.wait_converged(brokers);
-        is_over.store(true, Ordering::Relaxed);
-        let Ok(ends) = lives.join() else { bail!("whoever looks after the operator has panicked") };
-        let ends = ends?;
-        reached.map(|()| ends)
-    })
+/// A step that sees to it that there is an operator meanwhile, and says how often one has ended.
+fn step(
+    world: &mut World,
+    load: &Workload,
+    name: &str,
+    change: impl FnOnce(&World) -> Result<()>,
+) -> Result<()> {
+    let ends = world.step(name, Some(load), |world| {
+        let (kubectl, is_over) = (&world.release.kubectl, AtomicBool::new(false));
+        thread::scope(|scope| {
+            let lives = scope.spawn(|| keep_alive(kubectl, &is_over));
+            let changed = change(world);
+            is_over.store(true, Ordering::Relaxed);
+            let Ok(ends) = lives.join() else {
+                bail!("whoever looks after the operator has panicked")
+            };
+            let ends = ends?;
+            changed.map(|()| ends)
+        })
+    })?;
+    if let Some(step) = world.steps.last_mut() {
+        step.name = format!("{name}: {ends} ends");
+    }
+    Ok(())
 }
 
 /// Kubernetes starts a container that ended again at once, but only the first time; then ever later. So a

@@ -80,7 +80,7 @@ fn image(world: &mut World) -> Result<()> {
 }
 
 /// Asks for something else and waits until every broker was made anew for it, never two at a time.
-fn roll_to(world: &World, patch: &Value) -> Result<()> {
+pub(super) fn roll_to(world: &World, patch: &Value) -> Result<()> {
     let before = world.cluster.pods()?;
     world.cluster.patch(patch)?;
     wait::until_every(PACE, "every broker anew", STALL, || {
