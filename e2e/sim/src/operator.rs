@@ -349,7 +349,8 @@ impl World {
         else {
             return;
         };
-        let drains = self.chance.orders.chance(500_000);
+        // An internal topic may have one replica fewer after it, and nobody to spare for a damaged one.
+        let drains = self.chance.orders.chance(500_000) && self.checks.damaged().next().is_none();
         let request = if drains { AdminRequest::Drain(broker) } else { AdminRequest::Rebalance };
         self.note(&format!("a stray order to {to:?}: {request:?}"));
         self.coverage.count("stray orders");
