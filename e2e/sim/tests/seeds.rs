@@ -4,7 +4,7 @@
 use chronik_sim::{Coverage, Report};
 
 /// Fresh seeds, from one on.
-const FRESH: u64 = 48;
+const FRESH: u64 = 96;
 /// Seeds of these that are run twice.
 const TWICE: usize = 4;
 
