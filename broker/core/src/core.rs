@@ -59,7 +59,6 @@ use crate::log::recover::OpenError as LogOpenError;
 use crate::log::wal::Wal;
 use crate::meta;
 use crate::meta::configs::ClusterConfig;
-use crate::partition::refused::RefusedBatches;
 use crate::raft::group::GroupSettings;
 use crate::raft::outbox::Outbox;
 use crate::wire::Response;
@@ -89,8 +88,6 @@ pub struct Core<D: Disk> {
     peers: Peers,
     proposals: Proposals<D>,
     pub(crate) parked: Parked,
-    /// Batches that were refused here and may come again.
-    pub(crate) refused: RefusedBatches,
     outputs: Vec<Output>,
     /// See [`Core::uncommitted_bytes`].
     uncommitted: usize,
@@ -195,7 +192,6 @@ impl<D: Disk> Core<D> {
             syncs: Syncs::default(),
             outbox: Outbox::default(),
             parked: Parked::default(),
-            refused: RefusedBatches::default(),
             outputs: Vec::new(),
             uncommitted: 0,
             ticked: Micros(0),

@@ -12,7 +12,7 @@ use super::refused::RefusedBatches;
 use crate::core::input::Token;
 use crate::core::{AppendWaiter, Core, Leader, Machine};
 use crate::error::KafkaError;
-use crate::ids::{Index, Micros, Now, Offset, PartitionId, Term};
+use crate::ids::{Index, Micros, Now, Offset, Term};
 use crate::log::disk::Disk;
 use crate::meta::Listener;
 use crate::meta::configs::TimestampType;
@@ -200,16 +200,13 @@ fn append<D: Disk>(
     let leader = core.leader_of(id);
     let Now { mono, wall_ms: now } = core.now;
     let not_leader = || Refused { leader, ..Refused::from(KafkaError::NotLeaderOrFollower) };
-    let Some(replica) = core.replicas.get_mut(&id) else {
-        remember(&mut core.refused, id, records.as_deref(), mono);
-        return Err(not_leader());
-    };
+    let Some(replica) = core.replicas.get_mut(&id) else { return Err(not_leader()) };
     let Machine::Records(partition) = &mut replica.machine else {
         return Err(KafkaError::InvalidTopicException.into());
     };
     let knows = replica.group.leads_and_knows() || mutant::is(Mutant::ProduceBeforeNoop);
     if !replica.group.leads() || !knows {
-        remember(&mut core.refused, id, records.as_deref(), mono);
+        remember(&mut replica.refused, records.as_deref(), mono);
         return Err(not_leader());
     }
     let records = records.ok_or(KafkaError::InvalidRecord)?;
@@ -222,14 +219,13 @@ fn append<D: Disk>(
     }
     let producer = producer_batch(&header);
     if let Some(batch) = &producer {
-        let is_early = core.refused.is_in_front_of(id, batch, mono);
-        let known = check_producer(partition, batch, is_early);
+        let known = check_producer(partition, &replica.refused, batch, mono);
         let known = known.map_err(|error| match error {
             KafkaError::NotLeaderOrFollower => not_leader(),
             error => error.into(),
         });
         if let Some(known) = known? {
-            core.refused.take(id, batch, mono);
+            replica.refused.take(batch, mono);
             return Ok(known.append(replica.group.term()));
         }
     }
@@ -241,12 +237,12 @@ fn append<D: Disk>(
         Ok(proposed) => proposed,
         Err(NotProposed::NotLeader) => return Err(not_leader()),
         Err(NotProposed::Busy) => {
-            producer.iter().for_each(|batch| core.refused.refuse(id, batch, mono));
+            producer.iter().for_each(|batch| replica.refused.refuse(batch, mono));
             return Err(KafkaError::NotEnoughReplicas.into());
         }
     };
     if let Some(batch) = &producer {
-        core.refused.take(id, batch, mono);
+        replica.refused.take(batch, mono);
         let appended = Appended {
             base_offset: proposed.base_offset,
             timestamp: header.max_timestamp,
@@ -289,14 +285,15 @@ impl Known {
 
 fn check_producer(
     partition: &super::Partition,
+    refused: &RefusedBatches,
     batch: &ProducerBatch,
-    is_early: bool,
+    now: Micros,
 ) -> Result<Option<Known>, KafkaError> {
     let stamps = partition.config.timestamp_type == TimestampType::LogAppendTime;
     match partition.producers.check(batch, &partition.in_flight) {
         // The one in front of it was told to come again, and so is this one.
         Check::AppendFirst | Check::OutOfOrder
-            if is_early && !mutant::is(Mutant::ForgetRefused) =>
+            if refused.is_in_front_of(batch, now) && !mutant::is(Mutant::ForgetRefused) =>
         {
             Err(KafkaError::NotLeaderOrFollower)
         }
@@ -321,16 +318,18 @@ fn remember_all<D: Disk>(core: &mut Core<D>, request: &ProduceRequest) {
     for topic in &request.topics {
         for partition in &topic.partitions {
             let Ok(id) = super::named(core, &topic.topic, partition.index) else { continue };
-            remember(&mut core.refused, id, partition.records.as_deref(), now);
+            if let Some(replica) = core.replicas.get_mut(&id) {
+                remember(&mut replica.refused, partition.records.as_deref(), now);
+            }
         }
     }
 }
 
-fn remember(refused: &mut RefusedBatches, id: PartitionId, records: Option<&[u8]>, now: Micros) {
+fn remember(refused: &mut RefusedBatches, records: Option<&[u8]>, now: Micros) {
     if let Some(header) = records.and_then(|records| BatchHeader::parse(records).ok())
         && let Some(batch) = producer_batch(&header)
     {
-        refused.refuse(id, &batch, now);
+        refused.refuse(&batch, now);
     }
 }
 
