@@ -75,15 +75,16 @@ impl Mistake {
         lines.filter(move |(name, _)| *name == self.name).filter_map(|(_, s)| Run::parse(s.trim()))
     }
 
-    /// Runs seeds until so many have broken something, `fresh` new ones at most, and all crash points. If `deep`, looks what else would have noticed it.
+    /// Runs seeds until so many have broken something, `fresh` new ones at most, and all crash points.
+    /// If `deep`, looks what else would have noticed it.
     fn hunt(self, hunt: Hunt) -> Row {
         let began = Instant::now();
         let mut tried = BTreeSet::new();
         let mut caught = Vec::new();
         let seeds = crate::kept_seeds().into_iter().chain(1..=hunt.fresh).map(Run::Seed);
         // What only the plan does wrong shows when the operator dies between two orders, if at all.
-        let early = if self.core.is_none() { usize::MAX } else { 0 };
-        for run in self.kept().chain(points().take(early)).chain(seeds).chain(points()) {
+        let early = points().take_while(|_| self.core.is_none());
+        for run in self.kept().chain(early).chain(seeds).chain(points()) {
             if caught.len() >= hunt.catches {
                 break;
             }

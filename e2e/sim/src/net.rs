@@ -14,8 +14,8 @@ use crate::event::{End, Event, StreamId};
 use crate::node::{Death, notice_max};
 use crate::world::World;
 
-use hindrance::Hindered;
 pub(crate) use hindrance::joined;
+use hindrance::{Hindered, has_snapshot};
 pub(crate) use hindrance::{Hindrance, Said};
 
 /// All streams.
@@ -88,6 +88,7 @@ impl World {
         let Some(stream) = self.net.streams.get_mut(&(from, to)).filter(|s| s.open) else { return };
         let id = StreamId { from, to, number: stream.number };
         self.trace.absorb(&frame);
+        let snapshot = hostile && self.options.snapshot_loss > 0 && has_snapshot(&frame);
         let delay = self.chance.net.skewed(100, self.options.net_delay_max) + longer;
         stream.arrives = stream.arrives.max(self.now + delay);
         let at = stream.arrives;
@@ -96,14 +97,13 @@ impl World {
         if breaks {
             self.break_stream(from, to, 20_000);
         }
+        if snapshot && self.chance.net.chance(self.options.snapshot_loss) {
+            self.lose_snapshot(from, to);
+        }
     }
 
-    /// A stream that has just been given a snapshot may break, before anything of it arrives.
-    pub(crate) fn lose_snapshot(&mut self, from: BrokerId, to: BrokerId) {
-        let loss = if self.calm_since.is_none() { self.options.snapshot_loss } else { 0 };
-        if loss == 0 || !self.chance.net.chance(loss) {
-            return;
-        }
+    /// A stream with a snapshot on it ends, and nothing arrives of what is under way.
+    fn lose_snapshot(&mut self, from: BrokerId, to: BrokerId) {
         let Some(stream) = self.net.streams.get_mut(&(from, to)).filter(|s| s.open) else { return };
         stream.under_way.clear();
         self.coverage.count("snapshots lost");

@@ -292,13 +292,9 @@ impl World {
             Output::Close(token) => self.reply(id, token, None),
             Output::Send { to, frame } => {
                 let frame = joined(&frame);
-                let snapshots = self.coverage.of("snapshots sent");
                 let judged = self.checks.sent(id, frame.clone(), self.now, &mut self.coverage);
                 self.judge(judged);
                 self.send(id, to, frame);
-                if self.coverage.of("snapshots sent") > snapshots {
-                    self.lose_snapshot(id, to);
-                }
             }
             Output::Peers(peers) => {
                 let peers: Vec<BrokerId> = peers.into_iter().map(|(peer, _)| peer).collect();

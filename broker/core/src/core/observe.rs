@@ -47,7 +47,7 @@ pub struct ReplicaView<'a> {
     pub log_start: Offset,
     /// The offset after the last record, committed or not.
     pub log_end: Offset,
-    /// Batches of idempotent producers that are held for proposed by this leader in its term.
+    /// Batches of idempotent producers that it takes for proposed by itself in this term.
     pub in_flight: usize,
 }
 

@@ -77,7 +77,7 @@ impl ParkedProduce {
     }
 }
 
-/// What became of one partition's batch, for now.
+/// What became of one partition's batch that was not refused.
 enum Append {
     /// Answered when the entry at this index of this term is committed.
     Waits { index: Index, term: Term, base_offset: Offset, append_time: i64 },
@@ -217,19 +217,22 @@ fn append<D: Disk>(
     if header.is_transactional() {
         return Err(KafkaError::InvalidTxnState.into());
     }
+    let stamps = partition.config.timestamp_type == TimestampType::LogAppendTime;
     let producer = producer_batch(&header);
     if let Some(batch) = &producer {
-        let known = check_producer(partition, &replica.refused, batch, mono);
-        let known = known.map_err(|error| match error {
-            KafkaError::NotLeaderOrFollower => not_leader(),
-            error => error.into(),
-        });
-        if let Some(known) = known? {
+        let check = partition.producers.check(batch, &partition.in_flight);
+        // The one in front of it was told to come again, and so is this one.
+        if matches!(check, Check::AppendFirst | Check::OutOfOrder)
+            && replica.refused.is_in_front_of(batch, mono)
+            && !mutant::is(Mutant::ForgetRefused)
+        {
+            return Err(not_leader());
+        }
+        if let Some(known) = known(check, stamps, replica.group.term())? {
             replica.refused.take(batch, mono);
-            return Ok(known.append(replica.group.term()));
+            return Ok(known);
         }
     }
-    let stamps = partition.config.timestamp_type == TimestampType::LogAppendTime;
     let (header, records) = if stamps { stamp(&records, now)? } else { (header, records) };
     let info = batch_info(&header, now);
     let (bytes, count) = (u64::from(info.len), u64::from(info.records));
@@ -264,47 +267,17 @@ fn append<D: Disk>(
     })
 }
 
-/// A batch that is there already.
-enum Known {
-    Applied { base_offset: Offset, append_time: i64 },
-    InFlight { index: Index, base_offset: Offset, append_time: i64 },
-}
-
-impl Known {
-    fn append(self, term: Term) -> Append {
-        match self {
-            Known::Applied { base_offset, append_time } => {
-                Append::Known { base_offset, append_time }
-            }
-            Known::InFlight { index, base_offset, append_time } => {
-                Append::Waits { index, term, base_offset, append_time }
-            }
-        }
-    }
-}
-
-fn check_producer(
-    partition: &super::Partition,
-    refused: &RefusedBatches,
-    batch: &ProducerBatch,
-    now: Micros,
-) -> Result<Option<Known>, KafkaError> {
-    let stamps = partition.config.timestamp_type == TimestampType::LogAppendTime;
-    match partition.producers.check(batch, &partition.in_flight) {
-        // The one in front of it was told to come again, and so is this one.
-        Check::AppendFirst | Check::OutOfOrder
-            if refused.is_in_front_of(batch, now) && !mutant::is(Mutant::ForgetRefused) =>
-        {
-            Err(KafkaError::NotLeaderOrFollower)
-        }
+/// The answer to a batch that is there already, or none if it is to be appended.
+fn known(check: Check, stamps: bool, term: Term) -> Result<Option<Append>, KafkaError> {
+    let append_time = |timestamp| if stamps { timestamp } else { -1 };
+    match check {
         Check::Append | Check::AppendFirst => Ok(None),
         Check::Duplicate { base_offset, timestamp } => {
-            let append_time = if stamps { timestamp } else { -1 };
-            Ok(Some(Known::Applied { base_offset, append_time }))
+            Ok(Some(Append::Known { base_offset, append_time: append_time(timestamp) }))
         }
         Check::DuplicateInFlight { index, base_offset, timestamp } => {
-            let append_time = if stamps { timestamp } else { -1 };
-            Ok(Some(Known::InFlight { index, base_offset, append_time }))
+            let append_time = append_time(timestamp);
+            Ok(Some(Append::Waits { index, term, base_offset, append_time }))
         }
         Check::OutOfOrder => Err(KafkaError::OutOfOrderSequenceNumber),
         Check::InvalidEpoch => Err(KafkaError::InvalidProducerEpoch),

@@ -25,6 +25,8 @@ pub const BATCHES_REMEMBERED: usize = 5;
 ///
 /// Not a setting: replicas would apply a change of it at different entries, and differ.
 pub const EXPIRATION_MS: i64 = 86_400_000;
+/// How many sequence numbers there are; they go on at 0 after the largest.
+pub(super) const SEQUENCE_NUMBERS: i64 = 1 << 31;
 const VERSION: u8 = 1;
 
 /// The producer's fields of a batch.
@@ -124,7 +126,7 @@ impl Producers {
         let last_proposed = proposed.and_then(VecDeque::back);
         let last_applied =
             applied.and_then(|p| p.batches.back().map(|b| (p.epoch, b.last_sequence)));
-        let last = last_proposed.map(|p| (p.epoch, p.last_sequence)).or(last_applied);
+        let last = last_proposed.map(|p| (p.batch.epoch, p.batch.last_sequence())).or(last_applied);
         let Some((current, last_sequence)) = last else { return Check::AppendFirst };
         if epoch < current {
             return Check::InvalidEpoch;
@@ -133,8 +135,7 @@ impl Producers {
             return if base_sequence == 0 { Check::Append } else { Check::OutOfOrder };
         }
         let range = (base_sequence, batch.last_sequence());
-        let mut proposed = proposed.into_iter().flatten().filter(|p| p.epoch == epoch);
-        if let Some(p) = proposed.find(|p| (p.base_sequence, p.last_sequence) == range) {
+        if let Some(p) = proposed.into_iter().flatten().find(|p| p.batch == *batch) {
             let Proposed { index, base_offset, timestamp, .. } = *p;
             return Check::DuplicateInFlight { index, base_offset, timestamp };
         }
@@ -278,10 +279,7 @@ pub struct InFlight {
 #[derive(Debug, Clone, Copy)]
 struct Proposed {
     index: Index,
-    epoch: i16,
-    base_sequence: i32,
-    last_sequence: i32,
-    count: i32,
+    batch: ProducerBatch,
     /// Kept here, as the log gets the entry only at the end of the round.
     base_offset: Offset,
     timestamp: i64,
@@ -293,10 +291,7 @@ impl InFlight {
         self.owners.insert(index, batch.producer_id);
         self.producers.entry(batch.producer_id).or_default().push_back(Proposed {
             index,
-            epoch: batch.epoch,
-            base_sequence: batch.base_sequence,
-            last_sequence: batch.last_sequence(),
-            count: batch.count,
+            batch: *batch,
             base_offset: appended.base_offset,
             timestamp: appended.timestamp,
         });
@@ -320,10 +315,7 @@ impl InFlight {
 
     /// The oldest batch of each producer.
     pub fn oldest(&self) -> impl Iterator<Item = ProducerBatch> + '_ {
-        self.producers.iter().filter_map(|(id, batches)| {
-            let Proposed { epoch, base_sequence, count, .. } = *batches.front()?;
-            Some(ProducerBatch { producer_id: *id, epoch, base_sequence, count })
-        })
+        self.producers.values().filter_map(|batches| Some(batches.front()?.batch))
     }
 
     /// The leader leads no more, or a new term begins: what is in flight may never be applied.
@@ -353,7 +345,7 @@ impl ProducerBatch {
     #[must_use]
     pub fn last_sequence(&self) -> i32 {
         let last = i64::from(self.base_sequence) + i64::from(self.count) - 1;
-        let wrapped = last.rem_euclid(i64::from(i32::MAX) + 1);
+        let wrapped = last.rem_euclid(SEQUENCE_NUMBERS);
         i32::try_from(wrapped).expect("a remainder by 2^31 fits into 31 bits")
     }
 }

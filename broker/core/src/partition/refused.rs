@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use super::producers::ProducerBatch;
+use super::producers::{ProducerBatch, SEQUENCE_NUMBERS};
 use crate::ids::Micros;
 
 /// A producer that has not sent a batch again for so long has given it up.
@@ -70,21 +70,21 @@ impl RefusedBatches {
 
 impl First {
     fn is_before(&self, batch: &ProducerBatch, now: Micros) -> bool {
-        self.epoch == batch.epoch
-            && now.since(self.at) < REMEMBERED_FOR
-            && follows(self.sequence, batch.base_sequence)
+        self.concerns(batch, now) && follows(self.sequence, batch.base_sequence)
     }
 
     fn is_behind(&self, batch: &ProducerBatch, now: Micros) -> bool {
-        self.epoch == batch.epoch
-            && now.since(self.at) < REMEMBERED_FOR
-            && follows(batch.base_sequence, self.sequence)
+        self.concerns(batch, now) && follows(batch.base_sequence, self.sequence)
+    }
+
+    fn concerns(&self, batch: &ProducerBatch, now: Micros) -> bool {
+        self.epoch == batch.epoch && now.since(self.at) < REMEMBERED_FOR
     }
 }
 
 /// Whether sequence number `b` comes after `a`; numbers go on at 0 after the largest.
 fn follows(a: i32, b: i32) -> bool {
-    let ahead = (i64::from(b) - i64::from(a)).rem_euclid(i64::from(i32::MAX) + 1);
+    let ahead = (i64::from(b) - i64::from(a)).rem_euclid(SEQUENCE_NUMBERS);
     (1..1 << 30).contains(&ahead)
 }
 

@@ -12,7 +12,8 @@ use crate::records::{Records, assert_holds, batch, produce, put, with_topic};
 const STORAGE_ERROR: i16 = 56;
 const TIMED_OUT: i16 = 7;
 
-fn capacity(client: &mut Client, bytes: Option<u64>) {
+/// The disks of all brokers have so much space left.
+pub(crate) fn capacity(client: &mut Client, bytes: Option<u64>) {
     for node in client.cluster.nodes.values() {
         node.disk.set_capacity(bytes);
     }

@@ -4,6 +4,7 @@
 use chronik_core::core::Limits;
 
 use crate::cluster::Cluster;
+use crate::full::capacity;
 use crate::kafka::Client;
 use crate::membership::{grown, small, three_small};
 use crate::moves::of_producer;
@@ -13,16 +14,18 @@ const NOT_LEADER: i16 = 6;
 const OUT_OF_ORDER: i16 = 45;
 const STORAGE_ERROR: i16 = 56;
 
-fn capacity(client: &mut Client, bytes: Option<u64>) {
-    for node in client.cluster.nodes.values() {
-        node.disk.set_capacity(bytes);
-    }
-    client.cluster.run(200);
-}
-
 fn with_reserve() -> Client {
     let limits = Limits { free_bytes_min: 1 << 20, ..small() };
     with_topic(grown(Cluster::with(3, limits)), &[])
+}
+
+/// The producer's `n`th batch finds no space; then there is some again.
+fn refuse_for_want_of_space(client: &mut Client, n: i32) {
+    capacity(client, Some(1 << 19));
+    client.cluster.run(200);
+    assert_eq!(produce(client, "t", -1, of_producer(n)).0, STORAGE_ERROR);
+    capacity(client, None);
+    client.cluster.run(200);
 }
 
 #[test]
@@ -80,9 +83,7 @@ fn a_refused_batch_that_was_in_the_log_holds_nobody_up() {
 fn what_was_refused_for_want_of_space_is_in_front_of_what_comes_when_there_is_some() {
     let mut client = with_reserve();
     assert_eq!(produce(&mut client, "t", -1, of_producer(0)), (0, 0));
-    capacity(&mut client, Some(1 << 19));
-    assert_eq!(produce(&mut client, "t", -1, of_producer(1)).0, STORAGE_ERROR);
-    capacity(&mut client, None);
+    refuse_for_want_of_space(&mut client, 1);
     assert_eq!(produce(&mut client, "t", -1, of_producer(2)).0, NOT_LEADER);
     assert_eq!(produce(&mut client, "t", -1, of_producer(1)), (0, 1));
     assert_eq!(produce(&mut client, "t", -1, of_producer(2)), (0, 2));
@@ -91,9 +92,7 @@ fn what_was_refused_for_want_of_space_is_in_front_of_what_comes_when_there_is_so
 #[test]
 fn a_producers_second_batch_does_not_pass_its_first() {
     let mut client = with_reserve();
-    capacity(&mut client, Some(1 << 19));
-    assert_eq!(produce(&mut client, "t", -1, of_producer(0)).0, STORAGE_ERROR);
-    capacity(&mut client, None);
+    refuse_for_want_of_space(&mut client, 0);
     // Nothing is known of its producer, which might be anywhere in its sequence.
     assert_eq!(produce(&mut client, "t", -1, of_producer(1)).0, NOT_LEADER);
     assert_eq!(produce(&mut client, "t", -1, of_producer(0)), (0, 0));
@@ -104,9 +103,7 @@ fn a_producers_second_batch_does_not_pass_its_first() {
 fn who_does_not_send_a_refused_batch_again_is_told_that_it_is_missing() {
     let mut client = with_reserve();
     assert_eq!(produce(&mut client, "t", -1, of_producer(0)), (0, 0));
-    capacity(&mut client, Some(1 << 19));
-    assert_eq!(produce(&mut client, "t", -1, of_producer(1)).0, STORAGE_ERROR);
-    capacity(&mut client, None);
+    refuse_for_want_of_space(&mut client, 1);
     client.cluster.run(31_000);
     assert_eq!(produce(&mut client, "t", -1, of_producer(2)).0, OUT_OF_ORDER);
 }

@@ -213,8 +213,8 @@ impl Producer {
             }
             Some(error) => {
                 self.last = Some(format!("{error:?}"));
-                // Nor is a batch out of order behind one that failed: some clients would raise
-                // their epoch and send all anew, whether it is in the log or not.
+                // A batch behind one that failed is not out of order either: some clients raise their
+                // epoch on that and send all anew, whether it is in the log or not.
                 if !error.retriable() {
                     return Err(Violation {
                         invariant: "errors are retriable",

@@ -156,6 +156,13 @@ impl World {
     }
 }
 
+/// Whether a snapshot is in a frame.
+pub(super) fn has_snapshot(frame: &Bytes) -> bool {
+    envelope::decode(frame.clone()).into_iter().flat_map(|it| it.sections).any(
+        |section| matches!(section, Section::Raft { message, .. } if Said::of(&message) == Said::Snapshots),
+    )
+}
+
 /// A frame's parts as one.
 pub(crate) fn joined(parts: &[Bytes]) -> Bytes {
     let mut joined = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());

@@ -17,7 +17,8 @@ use crate::workload::Workload;
 
 pub(super) const EXITS: Scenario = Scenario {
     name: "operator-exits",
-    what: "the operator ends after every n-th thing that it does, throughout 3 -> 4 -> 3 and another image",
+    what: "the operator ends after every n-th thing that it does, throughout 3 -> 4 -> 3 \
+           and another image",
     needs: &["exec"],
     is_short: false,
     run: exits,
