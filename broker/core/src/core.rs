@@ -59,6 +59,7 @@ use crate::log::recover::OpenError as LogOpenError;
 use crate::log::wal::Wal;
 use crate::meta;
 use crate::meta::configs::ClusterConfig;
+use crate::partition::refused::RefusedBatches;
 use crate::raft::group::GroupSettings;
 use crate::raft::outbox::Outbox;
 use crate::wire::Response;
@@ -88,6 +89,8 @@ pub struct Core<D: Disk> {
     peers: Peers,
     proposals: Proposals<D>,
     pub(crate) parked: Parked,
+    /// Batches that were refused here and may come again.
+    pub(crate) refused: RefusedBatches,
     outputs: Vec<Output>,
     /// See [`Core::uncommitted_bytes`].
     uncommitted: usize,
@@ -192,6 +195,7 @@ impl<D: Disk> Core<D> {
             syncs: Syncs::default(),
             outbox: Outbox::default(),
             parked: Parked::default(),
+            refused: RefusedBatches::default(),
             outputs: Vec::new(),
             uncommitted: 0,
             ticked: Micros(0),

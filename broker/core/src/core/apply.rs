@@ -262,7 +262,7 @@ impl<D: Disk> Core<D> {
             Machine::Groups(coordinator) => coordinator.step_down(),
             Machine::Records(partition) => {
                 // They are about to be told that this is not the leader.
-                partition.in_flight.oldest().for_each(|it| replica.refused.refuse(&it, now));
+                partition.in_flight.oldest().for_each(|it| self.refused.refuse(id, &it, now));
                 partition.in_flight.clear();
                 Vec::new()
             }

@@ -10,7 +10,6 @@ use crate::log::disk::Disk;
 use crate::log::group_log::GroupLog;
 use crate::mutant::{self, Mutant};
 use crate::partition::Partition;
-use crate::partition::refused::RefusedBatches;
 use crate::raft::group::Group;
 
 /// A replica on this node.
@@ -33,8 +32,6 @@ pub(crate) struct Replica<D: Disk> {
     pub(crate) fetches: BTreeSet<u64>,
     /// Operators that wait for a membership change.
     pub(crate) changes: Vec<ChangeWaiter>,
-    /// Batches that were refused here and may come again.
-    pub(crate) refused: RefusedBatches,
 }
 
 /// A replica that cannot serve: its log is damaged, or an invariant of its group broke.
@@ -120,7 +117,6 @@ impl<D: Disk> Replica<D> {
             received: BTreeMap::new(),
             fetches: BTreeSet::new(),
             changes: Vec::new(),
-            refused: RefusedBatches::default(),
         }
     }
 

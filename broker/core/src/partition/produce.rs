@@ -12,12 +12,12 @@ use super::refused::RefusedBatches;
 use crate::core::input::Token;
 use crate::core::{AppendWaiter, Core, Leader, Machine};
 use crate::error::KafkaError;
-use crate::ids::{Index, Micros, Now, Offset, Term};
+use crate::ids::{Index, Micros, Now, Offset, PartitionId, Term};
 use crate::log::disk::Disk;
 use crate::meta::Listener;
 use crate::meta::configs::TimestampType;
 use crate::mutant::{self, Mutant};
-use crate::raft::group::{BATCH_BYTES_MAX, NotProposed};
+use crate::raft::group::{BATCH_BYTES_MAX, NotProposed, Proposed};
 use crate::wire::batch::{self, BatchError, BatchHeader};
 use crate::wire::produce::{
     ProduceRequest, ProduceResponse, ProducedPartition, ProducedTopic, RecordError,
@@ -200,13 +200,16 @@ fn append<D: Disk>(
     let leader = core.leader_of(id);
     let Now { mono, wall_ms: now } = core.now;
     let not_leader = || Refused { leader, ..Refused::from(KafkaError::NotLeaderOrFollower) };
-    let Some(replica) = core.replicas.get_mut(&id) else { return Err(not_leader()) };
+    let Some(replica) = core.replicas.get_mut(&id) else {
+        remember(&mut core.refused, id, records.as_deref(), mono);
+        return Err(not_leader());
+    };
     let Machine::Records(partition) = &mut replica.machine else {
         return Err(KafkaError::InvalidTopicException.into());
     };
     let knows = replica.group.leads_and_knows() || mutant::is(Mutant::ProduceBeforeNoop);
     if !replica.group.leads() || !knows {
-        remember(&mut replica.refused, records.as_deref(), mono);
+        remember(&mut core.refused, id, records.as_deref(), mono);
         return Err(not_leader());
     }
     let records = records.ok_or(KafkaError::InvalidRecord)?;
@@ -223,48 +226,40 @@ fn append<D: Disk>(
         let check = partition.producers.check(batch, &partition.in_flight);
         // The one in front of it was told to come again, and so is this one.
         if matches!(check, Check::AppendFirst | Check::OutOfOrder)
-            && replica.refused.is_in_front_of(batch, mono)
+            && core.refused.is_in_front_of(id, batch, mono)
             && !mutant::is(Mutant::ForgetRefused)
         {
             return Err(not_leader());
         }
         if let Some(known) = known(check, stamps, replica.group.term())? {
-            replica.refused.take(batch, mono);
+            core.refused.take(id, batch, mono);
             return Ok(known);
         }
     }
     let (header, records) = if stamps { stamp(&records, now)? } else { (header, records) };
     let info = batch_info(&header, now);
     let (bytes, count) = (u64::from(info.len), u64::from(info.records));
-    let proposed = match replica.group.propose_batch(info, records) {
+    let Proposed { index, term, base_offset } = match replica.group.propose_batch(info, records) {
         Ok(proposed) => proposed,
         Err(NotProposed::NotLeader) => return Err(not_leader()),
         Err(NotProposed::Busy) => {
-            producer.iter().for_each(|batch| replica.refused.refuse(batch, mono));
+            producer.iter().for_each(|batch| core.refused.refuse(id, batch, mono));
             return Err(KafkaError::NotEnoughReplicas.into());
         }
     };
     if let Some(batch) = &producer {
-        replica.refused.take(batch, mono);
-        let appended = Appended {
-            base_offset: proposed.base_offset,
-            timestamp: header.max_timestamp,
-            append_ms: now,
-        };
+        core.refused.take(id, batch, mono);
+        let appended = Appended { base_offset, timestamp: header.max_timestamp, append_ms: now };
         if !mutant::is(Mutant::ForgetInFlight) {
-            partition.in_flight.append(proposed.index, batch, &appended);
+            partition.in_flight.append(index, batch, &appended);
         }
     }
     core.mark_dirty(id);
     core.count_uncommitted(id);
     core.counters.records_in += count;
     core.counters.bytes_in += bytes;
-    Ok(Append::Waits {
-        index: proposed.index,
-        term: proposed.term,
-        base_offset: proposed.base_offset,
-        append_time: if stamps { now } else { -1 },
-    })
+    let append_time = if stamps { now } else { -1 };
+    Ok(Append::Waits { index, term, base_offset, append_time })
 }
 
 /// The answer to a batch that is there already, or none if it is to be appended.
@@ -291,18 +286,16 @@ fn remember_all<D: Disk>(core: &mut Core<D>, request: &ProduceRequest) {
     for topic in &request.topics {
         for partition in &topic.partitions {
             let Ok(id) = super::named(core, &topic.topic, partition.index) else { continue };
-            if let Some(replica) = core.replicas.get_mut(&id) {
-                remember(&mut replica.refused, partition.records.as_deref(), now);
-            }
+            remember(&mut core.refused, id, partition.records.as_deref(), now);
         }
     }
 }
 
-fn remember(refused: &mut RefusedBatches, records: Option<&[u8]>, now: Micros) {
+fn remember(refused: &mut RefusedBatches, id: PartitionId, records: Option<&[u8]>, now: Micros) {
     if let Some(header) = records.and_then(|records| BatchHeader::parse(records).ok())
         && let Some(batch) = producer_batch(&header)
     {
-        refused.refuse(&batch, now);
+        refused.refuse(id, &batch, now);
     }
 }
 

@@ -134,6 +134,8 @@ impl<D: Disk> Group<D> {
                 && (progress.state == raft::ProgressState::Replicate
                     || progress.matched == self.last_index())
                 && progress.matched + CAUGHT_UP_LAG_MAX >= self.last_index()
+                // In a log that is shorter than that: it has got something at all.
+                && progress.matched >= self.log().conf().1
         })
     }
 

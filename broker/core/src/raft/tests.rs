@@ -232,6 +232,26 @@ fn an_answer_to_an_earlier_leader_is_not_sent_after_a_later_one_was_heard() {
     assert_eq!(said, [(C.0, 3, 2, false)]);
 }
 
+/// A short log is no reason to let somebody vote who has none.
+#[test]
+fn a_learner_is_promoted_once_it_has_the_entry_that_let_it_in() {
+    let mut node = Node::born(&[A, B]);
+    node.elect();
+    let index = node.group.propose_change(change(C, ConfChangeType::AddLearnerNode)).unwrap().index;
+    node.settle();
+    node.appended(B, index);
+    node.settle();
+    let mut single = ConfChangeSingle { node_id: C.0, ..ConfChangeSingle::default() };
+    single.set_change_type(ConfChangeType::AddNode);
+    let promotion = ConfChangeV2 { changes: vec![single], ..ConfChangeV2::default() };
+    for (matched, is_taken) in [(1, false), (index - 1, false), (index, true)] {
+        node.appended(C, matched);
+        node.settle();
+        let checked = node.group.check_change(&promotion, index);
+        assert_eq!(checked.is_ok(), is_taken, "with {matched} of {index}: {checked:?}");
+    }
+}
+
 /// The disk may be slower than an election timeout.
 #[test]
 fn a_replica_whose_snapshot_is_not_on_disk_yet_does_not_stand_for_election() {

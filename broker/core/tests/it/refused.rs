@@ -2,12 +2,14 @@
 //! one has come again.
 
 use chronik_core::core::Limits;
+use chronik_core::ids::BrokerId;
 
 use crate::cluster::Cluster;
 use crate::full::capacity;
 use crate::kafka::Client;
 use crate::membership::{grown, small, three_small};
 use crate::moves::of_producer;
+use crate::operator::{add_fourth, empty_first, operate};
 use crate::records::{followers, lead, leader, produce, produce_at, send, sent, with_topic};
 
 const NOT_LEADER: i16 = 6;
@@ -61,6 +63,20 @@ fn a_leader_that_comes_back_refuses_what_is_behind_a_batch_that_it_lost() {
     client.cluster.run(1_000);
     assert_eq!(sent(&mut client, lost).0, NOT_LEADER);
     lead(&mut client, "t", old);
+    assert_eq!(produce(&mut client, "t", -1, of_producer(2)).0, NOT_LEADER);
+    assert_eq!(produce(&mut client, "t", -1, of_producer(1)), (0, 1));
+    assert_eq!(produce(&mut client, "t", -1, of_producer(2)), (0, 2));
+}
+
+#[test]
+fn a_broker_that_refused_a_batch_before_it_had_a_replica_refuses_what_is_behind_it() {
+    let mut client = with_topic(three_small(), &[]);
+    assert_eq!(produce(&mut client, "t", -1, of_producer(0)), (0, 0));
+    add_fourth(&mut client.cluster);
+    assert_eq!(produce_at(&mut client, BrokerId(4), "t", of_producer(1)).0, NOT_LEADER);
+    empty_first(&mut client.cluster);
+    operate(&mut client.cluster);
+    lead(&mut client, "t", BrokerId(4));
     assert_eq!(produce(&mut client, "t", -1, of_producer(2)).0, NOT_LEADER);
     assert_eq!(produce(&mut client, "t", -1, of_producer(1)), (0, 1));
     assert_eq!(produce(&mut client, "t", -1, of_producer(2)), (0, 2));
