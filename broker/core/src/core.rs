@@ -71,6 +71,7 @@ pub struct Core<D: Disk> {
     disk: D,
     pub(crate) wal: Wal<D>,
     node: NodeRecord,
+    asked: describe::Asked,
     /// This node's image of the cluster, as of `meta_applied`.
     pub(crate) meta: meta::State,
     meta_applied: Index,
@@ -183,6 +184,7 @@ impl<D: Disk> Core<D> {
             disk,
             wal: found.wal,
             node,
+            asked: describe::Asked::default(),
             meta: meta::State::new(),
             meta_applied: 0,
             replicas: BTreeMap::new(),

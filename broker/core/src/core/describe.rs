@@ -1,9 +1,13 @@
 //! What the operator sees of a node: the answer to `Describe`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Core;
-use crate::admin::{BrokerDescription, Description, GroupDescription, MetaDescription, NodeState};
+use super::replica::Replica;
+use crate::admin::{
+    AdminError, AdminResponse, BrokerDescription, Description, GroupDescription, MetaDescription,
+    NodeState,
+};
 use crate::ids::{BrokerId, PartitionId};
 use crate::log::disk::Disk;
 use crate::meta::configs::ClusterConfig;
@@ -11,8 +15,49 @@ use crate::raft::group::Group;
 
 /// Groups in one answer: those that are off target come again as they are worked off.
 const GROUPS_MAX: usize = 256;
+/// Callers that wait while a sync hangs; beyond it the one that asked first, and has long given up,
+/// is told so.
+const WAITING_MAX: usize = 64;
+
+/// Who asks what this node is while its record of that is not synced. An operator keeps in mind
+/// what it was told: that there was a cluster, of which nothing would be left after a loss of power.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// The round that the record was written in.
+    unsynced: Option<u64>,
+    waiting: VecDeque<(u64, bool)>,
+}
 
 impl<D: Disk> Core<D> {
+    /// This node's record is written in this round.
+    pub(super) fn hold_description(&mut self) {
+        self.asked.unsynced = Some(self.syncs.round());
+    }
+
+    /// Answers once this node's record is synced, or cannot even be written.
+    pub(super) fn order_description(&mut self, token: u64, detail: bool) {
+        if self.asked.unsynced.is_none() || self.syncs.met_full() {
+            let description = Box::new(self.describe(detail));
+            return self.answer_order(token, Ok(AdminResponse::Described(description)));
+        }
+        self.asked.waiting.push_back((token, detail));
+        if self.asked.waiting.len() > WAITING_MAX
+            && let Some((token, _)) = self.asked.waiting.pop_front()
+        {
+            let why = "what this broker is has not been synced to its disk in time";
+            self.answer_order(token, Err(AdminError::Unknown(why.to_owned())));
+        }
+    }
+
+    /// All that was written up to `round` is synced.
+    pub(super) fn release_description(&mut self, round: u64) {
+        if self.asked.unsynced.take_if(|written| *written <= round).is_some() {
+            for (token, detail) in std::mem::take(&mut self.asked.waiting) {
+                self.order_description(token, detail);
+            }
+        }
+    }
+
     /// This node's life.
     pub(crate) fn state(&self) -> NodeState {
         let known = self.meta.broker(self.me());
@@ -21,8 +66,7 @@ impl<D: Disk> Core<D> {
         self.node.state(in_image)
     }
 
-    pub(super) fn describe(&self, detail: bool) -> Description {
-        let led = self.replicas.values().filter(|replica| replica.group.leads());
+    fn describe(&self, detail: bool) -> Description {
         Description {
             broker: self.me(),
             directory: self.config.directory,
@@ -31,13 +75,20 @@ impl<D: Disk> Core<D> {
             cluster_id: self.cluster_id().map(str::to_owned),
             version: self.config.version.clone(),
             replicas: count(self.replicas.len()),
-            leaders: count(led.count()),
+            leaders: count(self.led().count()),
             offline: self.describe_broken(),
             meta: self.meta.cluster_id().map(|_| self.describe_meta()),
             groups: if detail { self.describe_groups() } else { Vec::new() },
             quorum_losses: self.led_groups_that(Group::would_wait_without),
             needed: self.led_groups_that(Group::cannot_do_without),
         }
+    }
+
+    /// Replicas that lead, as far as the cluster still has their groups: what a broker holds that was
+    /// removed from it is of topics that were deleted since it last heard of them.
+    fn led(&self) -> impl Iterator<Item = (&PartitionId, &Replica<D>)> {
+        let leads = |(_, replica): &(&PartitionId, &Replica<D>)| replica.group.leads();
+        self.replicas.iter().filter(|_| !self.node.retired).filter(leads)
     }
 
     /// Replicas that cannot serve, and those that are to be replaced while they do.
@@ -86,7 +137,7 @@ impl<D: Disk> Core<D> {
     }
 
     fn describe_groups(&self) -> Vec<GroupDescription> {
-        let led = self.replicas.iter().filter(|(_, replica)| replica.leading.is_some());
+        let led = self.led().filter(|(_, replica)| replica.leading.is_some());
         led.filter(|(id, _)| **id == PartitionId::META || self.is_off_target(**id))
             .filter_map(|(id, _)| self.describe_group(*id))
             .take(GROUPS_MAX)
@@ -127,8 +178,7 @@ impl<D: Disk> Core<D> {
     /// How many of the groups led here are so, broker by broker; none is not listed.
     fn led_groups_that(&self, is_so: fn(&Group<D>, BrokerId) -> bool) -> BTreeMap<BrokerId, u32> {
         let mut counts = BTreeMap::new();
-        let led = self.replicas.values().filter(|replica| replica.group.leads());
-        let groups: Vec<_> = led.map(|replica| &replica.group).collect();
+        let groups: Vec<_> = self.led().map(|(_, replica)| &replica.group).collect();
         for broker in self.meta.brokers().map(crate::meta::brokers::Broker::id) {
             let found = count(groups.iter().filter(|group| is_so(group, broker)).count());
             if found > 0 {

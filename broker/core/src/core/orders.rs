@@ -29,9 +29,7 @@ const ADDRESS_BYTES_MAX: usize = 260;
 impl<D: Disk> Core<D> {
     pub(super) fn order(&mut self, token: u64, request: AdminRequest) {
         let answer = match request {
-            AdminRequest::Describe { detail } => {
-                Ok(AdminResponse::Described(Box::new(self.describe(detail))))
-            }
+            AdminRequest::Describe { detail } => return self.order_description(token, detail),
             AdminRequest::Initialize { cluster_id, brokers } => {
                 self.initialize(cluster_id, brokers)
             }
@@ -93,7 +91,7 @@ impl<D: Disk> Core<D> {
         self.answer_order(token, answer);
     }
 
-    fn answer_order(&mut self, token: u64, result: Result<AdminResponse, AdminError>) {
+    pub(super) fn answer_order(&mut self, token: u64, result: Result<AdminResponse, AdminError>) {
         self.outputs.push(Output::AdminReply { token, result });
     }
 

@@ -63,6 +63,11 @@ impl Syncs {
         self.full
     }
 
+    /// The round that is being written.
+    pub(super) fn round(&self) -> u64 {
+        self.round
+    }
+
     /// Whether a sync of the write-ahead log is being waited for.
     pub(super) fn under_way(&self) -> bool {
         self.in_flight.is_some()
@@ -202,6 +207,7 @@ impl<D: Disk> Core<D> {
     }
 
     fn persisted(&mut self, round: u64) {
+        self.release_description(round);
         for id in std::mem::take(&mut self.syncs.waiting) {
             let Some(replica) = self.replicas.get_mut(&id) else { continue };
             let outbox = &mut self.outbox;

@@ -29,6 +29,7 @@ impl<D: Disk> Core<D> {
     /// Writes down what this node is. It is synced with the round.
     pub(super) fn remember_node(&mut self) {
         self.wal.set_node(self.node.encode());
+        self.hold_description();
     }
 
     /// Enters a cluster: with an empty replica of `__meta`, or as its first broker.

@@ -7,9 +7,13 @@ use chronik_core::core::node::{Membership, NodeRecord};
 use chronik_core::ids::{BrokerId, Micros, PartitionId, PeerId};
 use chronik_core::log::mem_disk::MemDisk;
 use chronik_core::log::recover;
+use chronik_core::wire::api::ApiKey;
+use kafka_protocol::messages;
+use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 
 use crate::cluster::Cluster;
+use crate::kafka::{Client, topic_name};
 use crate::records::{followers, put, with_topic};
 
 pub(crate) fn change(changes: &[(PeerId, ConfChangeType)]) -> Vec<u8> {
@@ -183,6 +187,54 @@ fn a_broker_that_is_removed_while_it_runs_learns_of_it() {
     }
     cluster.run(4_000);
     assert_eq!(cluster.describe(fourth.id).state, NodeState::Retired);
+}
+
+/// What such a broker leads is of topics that are gone: nobody is to wait for it.
+#[test]
+fn a_broker_that_was_removed_while_it_was_down_leads_nothing_that_counts() {
+    let mut cluster = three();
+    crate::operator::add_fourth(&mut cluster);
+    let mut client = Client::of(cluster, BrokerId(1));
+    let place = CreatableReplicaAssignment::default()
+        .with_partition_index(0)
+        .with_broker_ids(vec![messages::BrokerId(4)]);
+    let topic = CreatableTopic::default()
+        .with_name(topic_name("t"))
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
+        .with_assignments(vec![place]);
+    let request = messages::CreateTopicsRequest::default().with_topics(vec![topic]);
+    let made: messages::CreateTopicsResponse = client.ask(ApiKey::CreateTopics, 7, &request);
+    assert_eq!(made.topics[0].error_code, 0);
+    let cluster = &mut client.cluster;
+    cluster.run(1_000);
+    let controller = cluster.controller();
+    let fourth = BrokerId(4);
+    for order in [AdminRequest::Cordon(fourth), AdminRequest::Drain(fourth)] {
+        cluster.order(controller, order).unwrap();
+    }
+    cluster.run(1_000);
+    let before = cluster.describe(fourth);
+    assert_eq!((before.leaders, before.groups.len(), before.needed.len()), (1, 1, 1));
+
+    let disk = cluster.kill(fourth);
+    let request = messages::DeleteTopicsRequest::default().with_topic_names(vec![topic_name("t")]);
+    client.ask::<messages::DeleteTopicsResponse>(ApiKey::DeleteTopics, 5, &request);
+    let cluster = &mut client.cluster;
+    let controller = cluster.controller();
+    let meta = cluster.describe(controller).meta.unwrap();
+    let known = meta.brokers.iter().find(|broker| broker.id == fourth).unwrap().clone();
+    change_meta(cluster, &[(known.meta_peer, ConfChangeType::RemoveNode)]);
+    let directory = known.directory;
+    let remove = AdminRequest::RemoveBroker { broker: fourth, directory };
+    cluster.order(controller, remove).unwrap();
+
+    cluster.start(fourth, disk);
+    cluster.run(4_000);
+    let after = cluster.describe(fourth);
+    assert_eq!((after.state, after.replicas), (NodeState::Retired, 2), "it has not heard of that");
+    assert_eq!((after.leaders, after.groups.len(), after.needed.len()), (0, 0, 0));
+    assert!(after.quorum_losses.is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! A membership change that its leader knows of, but could still forget: nobody is told of it.
+//! What a broker knows of, but could still forget: a membership change of a group, and what it is
+//! itself. Nobody is told of it.
 
-use chronik_core::admin::{AdminRequest, AdminResponse};
+use chronik_core::admin::{AdminError, AdminRequest, AdminResponse};
 use chronik_core::core::input::Input;
 use chronik_core::ids::{BrokerId, Index, PartitionId, PeerId};
 use raft::eraftpb::ConfChangeType;
@@ -70,4 +71,43 @@ fn a_membership_change_is_told_when_its_commit_is_synced() {
     assert!(matches!(answer, Ok(AdminResponse::MembershipChanged { .. })), "{answer:?}");
     assert!(!reported(cluster, witness, id).contains(&peer));
     assert_eq!(described(cluster, leader, id), Some(now(cluster)));
+}
+
+#[test]
+fn what_a_broker_is_is_told_when_that_is_synced() {
+    let mut cluster = Cluster::new(1);
+    let b = BrokerId(1);
+    assert_eq!(cluster.describe(b).cluster_id, None);
+    cluster.hanging.insert(b, Vec::new());
+    let initialize = AdminRequest::Initialize { cluster_id: "c".into(), brokers: 1 };
+    assert!(matches!(cluster.order(b, initialize), Ok(AdminResponse::Done)));
+    let ask = |cluster: &mut Cluster, token| {
+        let request = AdminRequest::Describe { detail: false };
+        cluster.input(b, Input::Admin { token, request });
+    };
+    // One more than are kept waiting.
+    let tokens = 1 << 40..=(1 << 40) + 64;
+    tokens.clone().for_each(|token| ask(&mut cluster, token));
+    let first = cluster.admin.remove(tokens.start());
+    assert!(matches!(first, Some(Err(AdminError::Unknown(_)))), "{first:?}");
+    assert!(cluster.admin.is_empty(), "nobody else is told anything yet");
+
+    cluster.unhang(b);
+    for token in tokens.skip(1) {
+        let answer = cluster.admin.remove(&token);
+        let Some(Ok(AdminResponse::Described(answer))) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.cluster_id.as_deref(), Some("c"));
+    }
+    assert_eq!(cluster.describe(b).cluster_id.as_deref(), Some("c"));
+}
+
+/// On a full disk its record cannot be written; the operator is to see the broker all the same.
+#[test]
+fn a_broker_that_starts_on_a_full_disk_is_seen() {
+    let mut cluster = Cluster::new(1);
+    let b = BrokerId(1);
+    let disk = cluster.kill(b);
+    disk.set_capacity(Some(0));
+    cluster.start(b, disk);
+    assert_eq!(cluster.describe(b).broker, b);
 }
