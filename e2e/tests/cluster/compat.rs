@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use chronik_e2e::cluster::dev_binaries;
 use chronik_e2e::java::Jars;
 use chronik_e2e::process::Process;
@@ -33,18 +33,22 @@ const RDKAFKA_LEFT_OUT: &[(&str, &str)] = &[
         "it wants a topic that is made on first use not to be there within 100 ms; ours is",
     ),
 ];
-const RSKAFKA_LEFT_OUT: &[(&str, &str)] = &[];
+/// Tests of theirs that fail now and then for a reason of their own, against Apache Kafka too: each
+/// is run alone, and has to pass once in [`TRIES`].
+const RDKAFKA_RACY: &[(&str, &str)] = &[(
+    "test_produce_consume_message_queue_nonempty_callback",
+    "librdkafka starts to fetch after `assign` has returned and puts a mark into the queue, which \
+     the test counts as a record if its callback is set by then",
+)];
+const TRIES: usize = 4;
 
 fn rskafka(target: &Target) -> Result<()> {
     let bootstrap = target.bootstrap();
     // What its authors run it on makes no topics by itself.
     configure(&bootstrap, "auto.create.topics.enable=false")?;
-    suite(
-        "rskafka",
-        "0.6.0",
-        RSKAFKA_LEFT_OUT,
-        &[("TEST_INTEGRATION", "1"), ("TEST_BROKER_IMPL", "kafka"), ("KAFKA_CONNECT", &bootstrap)],
-    )
+    let environment =
+        &[("TEST_INTEGRATION", "1"), ("TEST_BROKER_IMPL", "kafka"), ("KAFKA_CONNECT", &bootstrap)];
+    Suite::unpack("rskafka", "0.6.0", environment)?.run(&[], &[])
 }
 
 /// rdkafka's tests are written for one broker whose id is 0 and whose port is 9092.
@@ -70,7 +74,8 @@ fn rdkafkas_own_tests() {
         })?;
         // What its authors run it on has three partitions a topic.
         configure(KAFKA, "num.partitions=3")?;
-        suite("rdkafka", "0.39.0", RDKAFKA_LEFT_OUT, &[("KAFKA_HOST", KAFKA)])
+        let suite = Suite::unpack("rdkafka", "0.39.0", &[("KAFKA_HOST", KAFKA)])?;
+        suite.run(RDKAFKA_LEFT_OUT, RDKAFKA_RACY)
     })();
     result.expect("rdkafka's tests pass");
 }
@@ -83,43 +88,68 @@ fn configure(bootstrap: &str, config: &str) -> Result<()> {
     Ok(())
 }
 
-/// Copies a crate, builds its tests and runs them one by one.
-fn suite(
-    name: &str,
-    version: &str,
-    left_out: &[(&str, &str)],
-    environment: &[(&str, &str)],
-) -> Result<()> {
-    let dir = workspace::target().join("compat").join(format!("{name}-{version}"));
-    if !dir.exists() {
-        copy(&source(name, version)?, &dir)?;
-        // Not a member of the workspace that it lies in.
-        let manifest = dir.join("Cargo.toml");
-        let text = std::fs::read_to_string(&manifest)?;
-        std::fs::write(&manifest, format!("{text}\n[workspace]\n"))?;
+/// The tests of a crate of somebody else.
+struct Suite<'a> {
+    name: &'a str,
+    dir: PathBuf,
+    environment: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Suite<'a> {
+    /// Copies the crate to where its tests are built.
+    fn unpack(name: &'a str, version: &str, environment: &'a [(&'a str, &'a str)]) -> Result<Self> {
+        let dir = workspace::target().join("compat").join(format!("{name}-{version}"));
+        if !dir.exists() {
+            copy(&source(name, version)?, &dir)?;
+            // Not a member of the workspace that it lies in.
+            let manifest = dir.join("Cargo.toml");
+            let text = std::fs::read_to_string(&manifest)?;
+            std::fs::write(&manifest, format!("{text}\n[workspace]\n"))?;
+        }
+        // Not their own: rskafka's names an rsasl that today's compiler refuses.
+        let ours = workspace::root().join("e2e/tests/cluster/compat");
+        std::fs::copy(ours.join(format!("{name}-{version}.lock")), dir.join("Cargo.lock"))?;
+        Ok(Self { name, dir, environment })
     }
-    // Not their own: rskafka's names an rsasl that today's compiler refuses.
-    let ours = workspace::root().join("e2e/tests/cluster/compat");
-    std::fs::copy(ours.join(format!("{name}-{version}.lock")), dir.join("Cargo.lock"))?;
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(&dir).args(["test", "--quiet", "--locked", "--no-fail-fast", "--tests"]);
-    command.env("CARGO_TARGET_DIR", workspace::target().join("compat/build"));
-    command.args(["--", "--test-threads", "1"]);
-    for (test, reason) in left_out {
-        println!("    LEFT OUT: {name}: {test}: {reason}");
-        command.args(["--skip", test]);
+
+    /// Runs all tests, one after the other: those that are `racy` on their own.
+    fn run(&self, left_out: &[(&str, &str)], racy: &[(&str, &str)]) -> Result<()> {
+        for (test, reason) in left_out {
+            println!("    LEFT OUT: {}: {test}: {reason}", self.name);
+        }
+        let skipped = left_out.iter().chain(racy).flat_map(|(test, _)| ["--skip", *test]);
+        self.test(&skipped.collect::<Vec<_>>())?;
+        for (test, reason) in racy {
+            println!("    AT MOST {TRIES} TIMES: {}: {test}: {reason}", self.name);
+            let once = || {
+                let text = self.test(&["--exact", test])?;
+                ensure!(text.contains(" 1 passed"), "{}: no test is called {test}", self.name);
+                Ok(())
+            };
+            (1..TRIES).fold(once(), |tried, _| tried.or_else(|_| once()))?;
+        }
+        Ok(())
     }
-    command.envs(environment.iter().copied());
-    let output = command.output().context("cannot run cargo")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for line in text.lines().filter(|line| line.starts_with("test result:")) {
-        println!("    {name}: {line}");
+
+    fn test(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&self.dir);
+        command.args(["test", "--quiet", "--locked", "--no-fail-fast", "--tests"]);
+        command.env("CARGO_TARGET_DIR", workspace::target().join("compat/build"));
+        command.args(["--", "--test-threads", "1"]).args(arguments);
+        command.envs(self.environment.iter().copied());
+        let output = command.output().context("cannot run cargo")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ran = |line: &&str| line.starts_with("test result:") && !line.contains(" 0 passed");
+        for line in text.lines().filter(ran) {
+            println!("    {}: {line}", self.name);
+        }
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            bail!("{}'s tests failed:\n{text}\n{errors}", self.name);
+        }
+        Ok(text)
     }
-    if !output.status.success() {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        bail!("{name}'s tests failed:\n{text}\n{errors}");
-    }
-    Ok(())
 }
 
 /// Where cargo has unpacked a crate.
