@@ -30,7 +30,7 @@ fn files_are_used_again_and_written_by_whole_pages() {
     // A checkpoint is made when there are too many files, and for no other reason.
     let limits = Limits { unflushed_bytes_max: 1 << 20, reclaim_bytes: 1 << 20, ..limits() };
     let disk = MemDisk::new();
-    let found = open(disk.clone(), limits).unwrap();
+    let found = crate::log::recover::open(disk.clone(), limits).unwrap();
     let mut shard = Shard { disk, wal: found.wal, groups: found.groups };
     shard.sync();
     shard.create(id(0), birth());
