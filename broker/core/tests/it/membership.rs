@@ -171,22 +171,25 @@ fn a_broker_whose_meta_is_damaged_says_so_and_comes_back_with_a_new_directory() 
     assert_eq!((known.directory, known.fenced), (description.directory, false));
 }
 
+/// Takes a broker that holds nothing out of the cluster.
+fn remove(cluster: &mut Cluster, broker: BrokerId) {
+    let controller = cluster.controller();
+    let meta = cluster.describe(controller).meta.unwrap();
+    let known = meta.brokers.iter().find(|known| known.id == broker).unwrap().clone();
+    change_meta(cluster, &[(known.meta_peer, ConfChangeType::RemoveNode)]);
+    let directory = known.directory;
+    for order in [AdminRequest::Cordon(broker), AdminRequest::RemoveBroker { broker, directory }] {
+        cluster.order(controller, order).unwrap();
+    }
+}
+
 #[test]
 fn a_broker_that_is_removed_while_it_runs_learns_of_it() {
     let mut cluster = three();
     crate::operator::add_fourth(&mut cluster);
-    let controller = cluster.controller();
-    let meta = cluster.describe(controller).meta.unwrap();
-    let fourth = meta.brokers.iter().find(|broker| broker.id == BrokerId(4)).unwrap().clone();
-    change_meta(&mut cluster, &[(fourth.meta_peer, ConfChangeType::RemoveNode)]);
-    for order in [
-        AdminRequest::Cordon(fourth.id),
-        AdminRequest::RemoveBroker { broker: fourth.id, directory: fourth.directory },
-    ] {
-        cluster.order(controller, order).unwrap();
-    }
+    remove(&mut cluster, BrokerId(4));
     cluster.run(4_000);
-    assert_eq!(cluster.describe(fourth.id).state, NodeState::Retired);
+    assert_eq!(cluster.describe(BrokerId(4)).state, NodeState::Retired);
 }
 
 /// What such a broker leads is of topics that are gone: nobody is to wait for it.
@@ -221,13 +224,7 @@ fn a_broker_that_was_removed_while_it_was_down_leads_nothing_that_counts() {
     let request = messages::DeleteTopicsRequest::default().with_topic_names(vec![topic_name("t")]);
     client.ask::<messages::DeleteTopicsResponse>(ApiKey::DeleteTopics, 5, &request);
     let cluster = &mut client.cluster;
-    let controller = cluster.controller();
-    let meta = cluster.describe(controller).meta.unwrap();
-    let known = meta.brokers.iter().find(|broker| broker.id == fourth).unwrap().clone();
-    change_meta(cluster, &[(known.meta_peer, ConfChangeType::RemoveNode)]);
-    let directory = known.directory;
-    let remove = AdminRequest::RemoveBroker { broker: fourth, directory };
-    cluster.order(controller, remove).unwrap();
+    remove(cluster, fourth);
 
     cluster.start(fourth, disk);
     cluster.run(4_000);
