@@ -119,6 +119,8 @@ pub(super) struct Persisting {
     pub(super) number: u64,
     /// The round of the node whose sync covers it.
     pub(super) round: u64,
+    /// Whether it changes the term or the vote.
+    pub(super) elects: bool,
     pub(super) messages: Vec<Message>,
     pub(super) snapshot: Option<Index>,
 }

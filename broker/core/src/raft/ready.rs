@@ -2,7 +2,9 @@
 //!
 //! 1. entries, hard state and snapshot go to the log (readable at once, not synced);
 //! 2. `messages()` leave, unless the Ready changes term or vote: then they wait like
-//! 3. `persisted_messages()`, which leave after `on_persist_ready`, in Ready order;
+//! 3. `persisted_messages()`, which leave after `on_persist_ready`, in Ready order; but answers to heartbeats
+//!    leave at once when term and vote are synced, as they say nothing of entries: a disk that is full or
+//!    slow does not make its leader believe that nobody is there;
 //! 4. `advance_append_async`, never `advance` or `advance_append`: those call what is not synced synced;
 //! 5. committed entries, one by one: `apply_conf_change`, then `advance_apply_to`;
 //! 6. after the sync: `on_persist_ready`, and for a snapshot `advance_apply_to` its index.
@@ -146,9 +148,14 @@ impl<D: Disk> Group<D> {
             messages.append(&mut later);
             later = std::mem::take(&mut messages);
         }
+        if !elects && !self.persisting.iter().any(|ready| ready.elects) {
+            let alive =
+                |message: &mut Message| message.get_msg_type() == MessageType::MsgHeartbeatResponse;
+            messages.extend(later.extract_if(.., alive));
+        }
         self.send(messages, outbox)?;
         self.persist_later(
-            Persisting { number, round, messages: later, snapshot },
+            Persisting { number, round, elects, messages: later, snapshot },
             must_sync,
             outbox,
         )?;

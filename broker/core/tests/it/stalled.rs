@@ -1,10 +1,12 @@
-//! A broker whose disk hangs gives its leaderships away, and gets them back afterwards.
+//! A broker whose disk hangs gives its leaderships away, and gets them back afterwards; as a follower it
+//! is there all the same.
 
 use chronik_core::ids::BrokerId;
 
 use crate::balance::{self, away};
 use crate::kafka::Client;
-use crate::records::{self, batch, put, send};
+use crate::membership::three_small;
+use crate::records::{self, batch, followers, partition, put, send, sent, with_topic};
 
 const ONE: BrokerId = BrokerId(1);
 
@@ -32,4 +34,27 @@ fn leaderships_leave_a_disk_that_hangs_and_come_back() {
     client.cluster.run(12_000);
     assert_eq!(shown(&mut client), 0);
     records::assert_holds(&mut client, "t", &vec![record]);
+}
+
+#[test]
+fn a_leader_stays_and_serves_reads_while_no_other_disk_takes_anything() {
+    let mut client = with_topic(three_small(), &[]);
+    let mut acknowledged = vec![put(&mut client, "t", b"before")];
+    let epoch = partition(&mut client, "t").leader_epoch;
+    let others = followers(&mut client, "t");
+    for id in &others {
+        client.cluster.hanging.insert(*id, Vec::new());
+    }
+    let waiting = send(&mut client, "t", -1, batch(b"meanwhile"));
+    // Longer than a leader waits for a sign of life from a quorum.
+    client.cluster.run(2_800);
+    records::assert_holds(&mut client, "t", &acknowledged);
+    for id in others {
+        client.cluster.unhang(id);
+    }
+    let (error, offset) = sent(&mut client, waiting);
+    assert_eq!(error, 0);
+    acknowledged.push((offset, b"meanwhile"[..].into()));
+    assert_eq!(partition(&mut client, "t").leader_epoch, epoch);
+    records::assert_holds(&mut client, "t", &acknowledged);
 }
