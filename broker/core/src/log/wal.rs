@@ -17,8 +17,9 @@ use crate::mutant::{self, Mutant};
 
 /// The directory of the write-ahead log and the checkpoint.
 pub(super) const DIR: &str = "wal";
-/// Spare files that are kept for reuse.
-const SPARES_MAX: usize = 3;
+/// What an operating system reads and writes at a time.
+const PAGE_BYTES: u64 = 4096;
+static ZEROES: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
 
 /// Files to sync before something holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -319,9 +320,13 @@ impl<D: Disk> Wal<D> {
             len: u32::try_from(bytes).expect("a WAL file is below 4 GiB"),
         };
         let parts = self.batch(head, records);
-        let slices: Vec<&[u8]> = parts.iter().map(Bytes::as_ref).collect();
+        let end = at + (BATCH_BYTES + bytes) as u64;
+        // To its end, or the page of a recycled file would first have to be read.
+        let rest = end.next_multiple_of(PAGE_BYTES).min(len) - end;
+        let mut slices: Vec<&[u8]> = parts.iter().map(Bytes::as_ref).collect();
+        slices.push(&ZEROES[..rest as usize]);
         self.disk.write_at(file, at, &slices)?;
-        let end = (at + (BATCH_BYTES + bytes) as u64).next_multiple_of(8).min(len);
+        let end = end.next_multiple_of(8).min(len);
         self.end = position(seq, end);
         self.claims.push_back((self.end, synced));
         if let Some(file) = self.files.get_mut(&seq) {
@@ -411,7 +416,10 @@ impl<D: Disk> Wal<D> {
             let Some(WalFile { file, len, .. }) = self.files.remove(&seq) else { continue };
             self.dirty.retain(|dirty| *dirty != file);
             self.disk.close(file);
-            if self.spares.len() < SPARES_MAX && len == self.limits.wal_file_bytes {
+            // As many as there were when the checkpoint was made, so that no file is ever made anew.
+            if self.spares.len() as u64 <= self.limits.wal_files_max
+                && len == self.limits.wal_file_bytes
+            {
                 self.spares.push(seq);
             } else {
                 let _ = self.disk.remove(&file_name(seq));

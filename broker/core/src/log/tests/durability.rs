@@ -24,6 +24,35 @@ fn an_idle_group_keeps_its_vote_while_files_are_recycled() {
     assert_eq!(shard.groups[&id(0)].last(), 201);
 }
 
+/// To make a file anew, or to read a page before a part of it is written, would take long.
+#[test]
+fn files_are_used_again_and_written_by_whole_pages() {
+    // A checkpoint is made when there are too many files, and for no other reason.
+    let limits = Limits { unflushed_bytes_max: 1 << 20, reclaim_bytes: 1 << 20, ..limits() };
+    let disk = MemDisk::new();
+    let found = open(disk.clone(), limits).unwrap();
+    let mut shard = Shard { disk, wal: found.wal, groups: found.groups };
+    shard.sync();
+    shard.create(id(0), birth());
+    let mut counts = std::collections::BTreeSet::new();
+    for _ in 0..300 {
+        shard.commit(id(0), 1, 700);
+        let file = shard.wal.files.last_key_value().unwrap().1;
+        let end = file.end & u64::from(u32::MAX);
+        let rest = end.next_multiple_of(4096).min(file.len) - end;
+        let rest = shard.disk.read_at(file.file, end, usize::try_from(rest).unwrap()).unwrap();
+        assert!(rest.iter().all(|byte| *byte == 0), "what was there at {end} is left");
+        if shard.wal.next_seq > 10 {
+            counts.insert(shard.wal.files.len() + shard.wal.spares.len());
+        }
+        if shard.wal.wants_checkpoint() {
+            shard.checkpoint();
+        }
+    }
+    assert!(shard.wal.next_seq > 20);
+    assert_eq!(counts.len(), 1, "none is removed, and none is made: {counts:?}");
+}
+
 #[test]
 fn a_torn_tail_is_cut_and_stays_cut() {
     let mut shard = Shard::new();
