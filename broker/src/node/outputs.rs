@@ -3,11 +3,33 @@
 use chronik_core::core::input::Ticket;
 use chronik_core::core::output::{Output, SyncClass};
 use chronik_core::log::disk::FileId;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::engine::Engine;
 use super::{Ending, Node};
 use crate::storage::syncer::Job;
+
+/// For how long files that are behind wait for a pause of the write-ahead log.
+const BEHIND_WAIT_MAX: Duration = Duration::from_millis(5);
+
+/// When files that got many bytes are synced: between two syncs of the write-ahead log, if there is
+/// such a moment soon. Beside one of them that one takes longer, and clients wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    since: Option<Instant>,
+}
+
+impl Behind {
+    /// Whether files that are behind are to be synced now.
+    fn are_due(&mut self, now: Instant, wal_is_busy: bool) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let due = !wal_is_busy || now - since >= BEHIND_WAIT_MAX;
+        if due {
+            self.since = None;
+        }
+        due
+    }
+}
 
 impl<E: Engine> Node<E> {
     pub(super) fn carry_out(&mut self) {
@@ -16,8 +38,16 @@ impl<E: Engine> Node<E> {
         for output in outputs {
             self.carry(output);
         }
-        let files = self.disk.take_behind();
-        if !files.is_empty() {
+        self.sync_behind();
+    }
+
+    fn sync_behind(&mut self) {
+        if !self.disk.is_behind() {
+            return;
+        }
+        let wal_is_busy = self.syncs.keys().any(|(is_wal, _)| *is_wal);
+        if self.behind.are_due(Instant::now(), wal_is_busy) {
+            let files = self.disk.take_behind();
             self.background_syncer.sync(Job { ticket: None, files, dirs: Vec::new() });
         }
     }
@@ -75,5 +105,22 @@ impl<E: Engine> Node<E> {
         self.syncs.insert((is_wal, ticket), Instant::now());
         let syncer = if is_wal { &self.wal_syncer } else { &self.background_syncer };
         syncer.sync(Job { ticket: Some(ticket), files: open, dirs: paths });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_behind_wait_for_a_pause_of_the_log_but_not_for_long() {
+        let (mut behind, start) = (Behind::default(), Instant::now());
+        assert!(behind.are_due(start, false));
+        assert!(!behind.are_due(start, true));
+        let late = start + BEHIND_WAIT_MAX;
+        assert!(!behind.are_due(late - Duration::from_millis(1), true));
+        assert!(behind.are_due(late, true));
+        assert!(!behind.are_due(late, true), "the next ones wait as long");
+        assert!(behind.are_due(late, false));
     }
 }

@@ -16,8 +16,8 @@ use chronik_core::log::disk::FileId;
 
 /// A file with so many unsynced bytes is synced before anybody needs it. Otherwise Linux writes back
 /// what is 30 s old of all files at once, and all syncs of the log wait for that. They wait for these
-/// syncs too, so each of them is small: of 4 MiB it kept the disk busy for 3 ms.
-const UNSYNCED_BYTES_MAX: u64 = 512 << 10;
+/// syncs too, so each of them is small: of 4 MiB it kept the disk busy for 3 ms, of 256 KiB for 0.4.
+const UNSYNCED_BYTES_MAX: u64 = 256 << 10;
 
 /// All handles of a disk.
 #[derive(Debug)]
@@ -141,23 +141,22 @@ impl OpenFiles {
         true
     }
 
-    /// That sync is done, or will never be.
-    pub(super) fn end_sync(&mut self, id: FileId) {
-        let Some(handle) = self.handles.get_mut(&id) else { return };
+    /// That sync is done, or will never be. Returns what [`OpenFiles::close`] does.
+    pub(super) fn end_sync(&mut self, id: FileId) -> Option<Arc<File>> {
+        let handle = self.handles.get_mut(&id)?;
         handle.syncs = handle.syncs.saturating_sub(1);
-        if handle.closed {
-            self.close(id);
-        }
+        if handle.closed { self.close(id) } else { None }
     }
 
-    /// Closes a handle; its file is closed when nobody uses it any more.
-    pub(super) fn close(&mut self, id: FileId) {
-        let Some(handle) = self.handles.get_mut(&id) else { return };
+    /// Closes a handle; its file is closed when nobody uses it any more. Returns the file if it has
+    /// no name any more: to close that can take time.
+    pub(super) fn close(&mut self, id: FileId) -> Option<Arc<File>> {
+        let handle = self.handles.get_mut(&id)?;
         handle.closed = true;
         if handle.syncs > 0 {
-            return;
+            return None;
         }
-        let Some(handle) = self.handles.remove(&id) else { return };
+        let handle = self.handles.remove(&id)?;
         if let Some(rank) = handle.rank {
             self.idle.remove(&rank);
         }
@@ -168,6 +167,7 @@ impl OpenFiles {
                 self.by_path.remove(&handle.path);
             }
         }
+        handle.file.filter(|_| handle.unnamed)
     }
 
     /// A path is about to lose its file: those who have it open keep it.

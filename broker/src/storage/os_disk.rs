@@ -12,6 +12,7 @@ use chronik_core::log::disk::{Disk, DiskError, FileId};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::closer::Closer;
 use super::open_files::{OpenFiles, Opened, Use};
 
 /// What one `pwritev` takes on Linux.
@@ -26,6 +27,7 @@ static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 pub struct OsDisk {
     root: Arc<Path>,
     table: Arc<Mutex<Table>>,
+    closer: Closer,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl OsDisk {
             unsynced_dirs: Vec::new(),
             behind: Vec::new(),
         };
-        OsDisk { root: root.into(), table: Arc::new(Mutex::new(table)) }
+        OsDisk { root: root.into(), table: Arc::new(Mutex::new(table)), closer: Closer::start() }
     }
 
     /// The open file behind a handle. It stays readable however soon the handle is closed.
@@ -78,6 +80,12 @@ impl OsDisk {
     #[must_use]
     pub fn take_unsynced_dirs(&self) -> Vec<PathBuf> {
         std::mem::take(&mut self.table().unsynced_dirs)
+    }
+
+    /// Whether [`OsDisk::take_behind`] has something.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.table().behind.is_empty()
     }
 
     /// Files that got many bytes since they were synced last: to be synced in the background, so
@@ -137,7 +145,8 @@ impl ToSync {
 
 impl Drop for ToSync {
     fn drop(&mut self) {
-        self.disk.table().files.end_sync(self.file);
+        let removed = self.disk.table().files.end_sync(self.file);
+        removed.into_iter().for_each(|file| self.disk.closer.close(file));
     }
 }
 
@@ -160,7 +169,8 @@ impl Disk for OsDisk {
     }
 
     fn close(&self, file: FileId) {
-        self.table().files.close(file);
+        let removed = self.table().files.close(file);
+        removed.into_iter().for_each(|file| self.closer.close(file));
     }
 
     fn len(&self, file: FileId) -> Result<u64, DiskError> {
@@ -253,7 +263,12 @@ impl Disk for OsDisk {
             .map_err(|e| failed("removing", path, e))?;
         let removed = match fs::symlink_metadata(&full) {
             Ok(meta) if meta.is_dir() => fs::remove_dir(&full),
-            Ok(_) => fs::remove_file(&full),
+            Ok(meta) => {
+                let held = meta.is_file().then(|| File::open(&full));
+                let removed = fs::remove_file(&full);
+                held.into_iter().flatten().for_each(|file| self.closer.close(Arc::new(file)));
+                removed
+            }
             Err(e) => Err(e),
         };
         match removed {
