@@ -136,6 +136,7 @@ impl<'a> Suite<'a> {
         command.current_dir(&self.dir);
         command.args(["test", "--quiet", "--locked", "--no-fail-fast", "--tests"]);
         command.env("CARGO_TARGET_DIR", workspace::target().join("compat/build"));
+        command.envs([("CARGO_PROFILE_DEV_DEBUG", "0"), ("CARGO_INCREMENTAL", "0")]);
         command.args(["--", "--test-threads", "1"]).args(arguments);
         command.envs(self.environment.iter().copied());
         let output = command.output().context("cannot run cargo")?;
