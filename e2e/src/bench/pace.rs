@@ -48,20 +48,33 @@ impl ProducerContext for Times {
     }
 }
 
-/// Sends `per_second` records of 1 KiB a second with librdkafka, acks=all and no linger, to
-/// partitions in turn, for `warmup` and then for `time`; only the latter counts. A record that is
-/// refused is an error.
+/// How records are sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Records a second.
+    pub per_second: u32,
+    /// Requests that a broker may have unanswered. What comes meanwhile goes into the next one, so that
+    /// with many of them each record has its own.
+    pub in_flight: u32,
+    /// This long without being counted ...
+    pub warmup: Duration,
+    /// ... and then this long.
+    pub time: Duration,
+}
+
+/// Sends records of 1 KiB with librdkafka, acks=all and no linger, to partitions in turn. A record that
+/// is refused is an error.
 pub fn produce_paced(
     bootstrap: &str,
     (topic, partitions): (&str, i32),
-    per_second: u32,
-    (warmup, time): (Duration, Duration),
+    Pace { per_second, in_flight, warmup, time }: Pace,
 ) -> Result<Paced> {
     let times = Arc::new(Mutex::new(Acknowledged::default()));
     let producer: ThreadedProducer<Times> = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("acks", "all")
         .set("linger.ms", "0")
+        .set("max.in.flight.requests.per.connection", in_flight.to_string())
         .create_with_context(Times(Arc::clone(&times)))?;
     send_for(&producer, (topic, partitions), per_second, warmup)?;
     producer.flush(Duration::from_secs(30)).context("after warming up")?;
