@@ -196,8 +196,7 @@ fn fixed_rate(
         let (seconds, warmup_seconds) = (size.rate_seconds, size.rate_seconds / 3);
         let rate = Rate { per_second: FIXED_RATE.into(), seconds, warmup_seconds, linger_ms };
         let produced = tools::produce_at(&warm_tools, &bootstrap, &topic, rate)?;
-        table.add(&format!("{label}: p50, ms"), Better::Less, column, produced.p50_ms);
-        table.add(&format!("{label}: p99, ms"), Better::Less, column, produced.p99_ms);
+        add_latency(table, column, &label, (produced.p50_ms, produced.p99_ms));
     }
     for (in_flight, how) in [(5, "5 in flight"), (MANY_IN_FLIGHT, "each alone")] {
         let label = format!("5,000/s of 1 KiB, librdkafka, {how}");
@@ -205,8 +204,7 @@ fn fixed_rate(
         let time = Duration::from_secs(size.rate_seconds);
         let pace = Pace { per_second: FIXED_RATE, in_flight, warmup: time / 3, time };
         let paced = pace::produce_paced(&bootstrap, (&topic, PARTITIONS), pace)?;
-        table.add(&format!("{label}: p50, ms"), Better::Less, column, paced.p50_ms);
-        table.add(&format!("{label}: p99, ms"), Better::Less, column, paced.p99_ms);
+        add_latency(table, column, &label, (paced.p50_ms, paced.p99_ms));
     }
     Ok(())
 }
@@ -226,9 +224,13 @@ fn end_to_end(
     let topic = format!("end-{}", durability.suffix);
     probe::create_topic(&bootstrap, &topic, 1, durability.settings)?;
     let end = tools::end_to_end(jars, &bootstrap, &topic, size.end_to_end)?;
-    table.add("end to end, one by one: p50, ms", Better::Less, column, end.p50_ms);
-    table.add("end to end, one by one: p99, ms", Better::Less, column, end.p99_ms);
+    add_latency(table, column, "end to end, one by one", (end.p50_ms, end.p99_ms));
     Ok(())
+}
+
+fn add_latency(table: &mut Table, column: &str, what: &str, (p50_ms, p99_ms): (f64, f64)) {
+    table.add(&format!("{what}: p50, ms"), Better::Less, column, p50_ms);
+    table.add(&format!("{what}: p99, ms"), Better::Less, column, p99_ms);
 }
 
 /// Many partitions that nobody uses: what they cost at rest, and at the next start.
