@@ -1,7 +1,7 @@
 //! Bytes for what the cluster keeps for itself: commands, checkpoints, frames between brokers.
 //! Big-endian, counts checked against the bytes that remain. Kafka's own encoding is in `wire`.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::ids::Uuid;
 
@@ -161,41 +161,40 @@ impl Writer {
     }
 }
 
-/// Takes values off the front of a buffer.
+/// Takes values off the front of a buffer: of one that is shared, so that parts of it can be shared
+/// too, or of a slice.
 #[derive(Debug)]
-pub struct Reader {
-    buf: Bytes,
+pub struct Reader<B = Bytes> {
+    buf: B,
 }
 
-impl Reader {
+impl<B: Buf> Reader<B> {
     /// Reads `buf` from its start.
     #[must_use]
-    pub fn new(buf: Bytes) -> Reader {
+    pub fn new(buf: B) -> Reader<B> {
         Reader { buf }
     }
 
     /// How many bytes remain.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.buf.len()
+        self.buf.remaining()
     }
 
     /// That nothing remains.
     pub fn end(&self) -> Result<(), CodecError> {
-        if self.buf.is_empty() { Ok(()) } else { Err(CodecError::Trailing(self.buf.len())) }
+        if self.buf.has_remaining() { Err(CodecError::Trailing(self.left())) } else { Ok(()) }
     }
 
-    /// `n` bytes, sharing the buffer.
-    pub fn take(&mut self, what: &'static str, n: usize) -> Result<Bytes, CodecError> {
-        if self.buf.len() < n {
-            return Err(CodecError::Short { what, needed: n, left: self.buf.len() });
-        }
-        Ok(self.buf.split_to(n))
+    fn has(&self, what: &'static str, needed: usize) -> Result<(), CodecError> {
+        let left = self.left();
+        if left < needed { Err(CodecError::Short { what, needed, left }) } else { Ok(()) }
     }
 
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], CodecError> {
+        self.has(what, N)?;
         let mut out = [0; N];
-        out.copy_from_slice(&self.take(what, N)?);
+        self.buf.copy_to_slice(&mut out);
         Ok(out)
     }
 
@@ -243,21 +242,6 @@ impl Reader {
         Ok(Uuid::from_bytes(self.array(what)?))
     }
 
-    /// A count, then the bytes, sharing the buffer.
-    pub fn bytes(&mut self, what: &'static str) -> Result<Bytes, CodecError> {
-        let n = self.u32(what)? as usize;
-        self.take(what, n)
-    }
-
-    /// A count, then UTF-8.
-    pub fn str(&mut self, what: &'static str) -> Result<String, CodecError> {
-        let bytes = self.bytes(what)?;
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err(CodecError::NotText { what }),
-        }
-    }
-
     /// A flag, then the value if there is one.
     pub fn option<T>(
         &mut self,
@@ -275,9 +259,30 @@ impl Reader {
         mut get: impl FnMut(&mut Self) -> Result<T, CodecError>,
     ) -> Result<Vec<T>, CodecError> {
         let n = self.u32(what)? as usize;
-        if n > self.buf.len() {
-            return Err(CodecError::Short { what, needed: n, left: self.buf.len() });
-        }
+        self.has(what, n)?;
         (0..n).map(|_| get(self)).collect()
+    }
+}
+
+impl Reader {
+    /// `n` bytes, sharing the buffer.
+    pub fn take(&mut self, what: &'static str, n: usize) -> Result<Bytes, CodecError> {
+        self.has(what, n)?;
+        Ok(self.buf.split_to(n))
+    }
+
+    /// A count, then the bytes, sharing the buffer.
+    pub fn bytes(&mut self, what: &'static str) -> Result<Bytes, CodecError> {
+        let n = self.u32(what)? as usize;
+        self.take(what, n)
+    }
+
+    /// A count, then UTF-8.
+    pub fn str(&mut self, what: &'static str) -> Result<String, CodecError> {
+        let bytes = self.bytes(what)?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(CodecError::NotText { what }),
+        }
     }
 }

@@ -241,7 +241,7 @@ pub fn describe(raft: &RaftEntry) -> Result<Descriptor, EntryError> {
     match raft.get_entry_type() {
         EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => Ok(Descriptor::ConfChange),
         EntryType::EntryNormal if raft.data.is_empty() => Ok(Descriptor::Noop),
-        EntryType::EntryNormal => descriptor(Bytes::copy_from_slice(&raft.data))
+        EntryType::EntryNormal => descriptor(&raft.data)
             .map_err(|source| EntryError::Descriptor { index: raft.index, source }),
     }
 }
@@ -275,7 +275,7 @@ pub fn log_start_data(offset: Offset) -> Vec<u8> {
     w.finish().into()
 }
 
-fn descriptor(data: Bytes) -> Result<Descriptor, CodecError> {
+fn descriptor(data: &[u8]) -> Result<Descriptor, CodecError> {
     let mut r = Reader::new(data);
     let version = r.u8("descriptor version")?;
     if version != VERSION {
