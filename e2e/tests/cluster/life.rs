@@ -49,6 +49,8 @@ fn three_nodes_elect_beat_and_survive_their_leader() {
             )?;
         }
 
+        // Without the operator, which would start it again in time to lead once more.
+        cluster.kill_operator();
         cluster.kill_broker(leader)?;
         let next = wait::until("another leader", STALL, || match cluster.meta_leader() {
             Ok(next) if next != leader => Ok(Look::Done(next)),
@@ -58,6 +60,7 @@ fn three_nodes_elect_beat_and_survive_their_leader() {
         let described = admin::describe(&address)?;
         let after = described.groups.iter().find(|group| group.topic == "__meta");
         ensure(after.context("__meta")?.term > group.term, "the term did not grow")?;
+        cluster.start_operator(None)?;
         cluster.wait_converged(3)?;
 
         for broker in cluster.brokers() {
