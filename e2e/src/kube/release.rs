@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::kube::kubectl::Kubectl;
 use crate::workspace;
@@ -14,8 +15,9 @@ use crate::workspace;
 pub const NAMESPACE: &str = "chronik-system";
 /// Where a second one runs, which is also its release's name.
 const SECOND_NAMESPACE: &str = "chronik-second";
-/// The version that is built when there is no `helm`.
-const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.19.0";
+/// What is built when there is no `helm`, in the version that `e2e/devcluster/go.mod` names: it is made
+/// of much the same packages as the devcluster.
+const HELM: &str = "helm.sh/helm/v3/cmd/helm";
 
 /// The installed chart.
 #[derive(Debug)]
@@ -101,20 +103,26 @@ fn finish(mut command: Command, verb: &str) -> Result<()> {
     Ok(())
 }
 
-/// The `helm` of this machine, or one that Go builds, once.
+/// The `helm` of this machine, or one that Go builds: once, whoever asks at the same time.
 pub fn helm() -> Result<PathBuf> {
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| find_or_build().map_err(|error| format!("{error:#}")));
+    found.clone().map_err(|error| anyhow!(error))
+}
+
+fn find_or_build() -> Result<PathBuf> {
     let is_there = Command::new("helm").arg("version").output().is_ok_and(|o| o.status.success());
     if is_there {
         return Ok("helm".into());
     }
-    let tools = workspace::target().join("tools");
-    let built = tools.join("helm");
-    if !built.exists() {
-        let output = Command::new("go").args(["install", HELM]).env("GOBIN", &tools).output();
-        let output = output.context("there is no helm, and no Go to build it with")?;
-        if !output.status.success() {
-            bail!("cannot build helm: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
+    let built = workspace::target().join("tools").join("helm");
+    // With the flags of the devcluster's own build, whose compiled packages these then are.
+    let mut command = Command::new("go");
+    command.args(["build", "-ldflags", "-s -w", "-o"]).arg(&built).arg(HELM);
+    command.current_dir(workspace::root().join("e2e/devcluster")).env("CGO_ENABLED", "0");
+    let output = command.output().context("there is no helm, and no Go to build it with")?;
+    if !output.status.success() {
+        bail!("cannot build helm: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(built)
 }
